@@ -1,0 +1,100 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Every Swift target is built with the same strict settings; a warning is an error.
+let strict: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let argumentParser: Target.Dependency = .product(
+  name: "ArgumentParser", package: "swift-argument-parser")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
+let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
+
+func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+func program(
+  _ name: String, _ dependencies: [Target.Dependency], path: String? = nil
+) -> Target {
+  .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(name: name, dependencies: dependencies, swiftSettings: strict)
+}
+
+let package = Package(
+  name: "baton",
+  products: [
+    .library(name: "Baton", targets: ["Baton"]),
+    .library(name: "SEVModel", targets: ["SEVModel"]),
+    .executable(name: "batond", targets: ["batond"]),
+    .executable(name: "batonctl", targets: ["batonctl"]),
+    .executable(name: "baton-vmm", targets: ["baton-vmm"]),
+    .executable(name: "sevmodeld", targets: ["sevmodeld"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+  ],
+  targets: [
+    // Floor 0: what Swift cannot import.
+    .target(name: "CLinux"),
+    .systemLibrary(
+      name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+
+    // Floor 1: the operating system.
+    library("LinuxOS", ["CLinux"]),
+
+    // Floor 2: pure codecs.
+    library("SEVABI"),
+    library("BatonWire"),
+
+    // Floor 3: pure machines.
+    library("BatonCore", ["BatonWire"]),
+    library("SEVModel", ["SEVABI", crypto, cryptoExtras]),
+
+    // Floor 4: devices and services of the host.
+    library("KVM", ["LinuxOS"]),
+    library("SEVDevice", ["SEVABI", "LinuxOS"]),
+    library("Systemd", ["CSystemd", "LinuxOS"]),
+    library("Varlink", []),
+    library("RegistryInterface", ["Varlink"]),
+
+    // Floor 5: what the programs are made of.
+    library("Baton", ["BatonCore", "BatonWire", "LinuxOS"]),
+    library("GuestImage"),
+    library(
+      "ReferenceVMM", ["Baton", "GuestImage", "KVM", "LinuxOS", "SEVABI", "SEVDevice"]),
+    library(
+      "RegistryService",
+      [
+        "BatonCore", "BatonWire", "LinuxOS", "RegistryInterface", "Systemd", "Varlink", histogram,
+      ]),
+    library("ModelService", ["LinuxOS", "SEVABI", "SEVDevice", "SEVModel"]),
+
+    // Floor 6: programs.
+    program("batond", ["RegistryService", argumentParser]),
+    program("batonctl", ["LinuxOS", "RegistryInterface", "Varlink", argumentParser]),
+    program("baton-vmm", ["ReferenceVMM", argumentParser]),
+    program("sevmodeld", ["ModelService", argumentParser]),
+
+    // Tests, each a folder of sentences about one floor.
+    tests("LinuxOSTests", ["LinuxOS"]),
+    tests("BatonWireTests", ["BatonWire"]),
+    tests("BatonCoreTests", ["BatonCore", "BatonWire"]),
+    tests("SEVABITests", ["SEVABI"]),
+    tests("SEVModelTests", ["SEVModel", "SEVABI"]),
+    tests("VarlinkTests", ["Varlink", "RegistryInterface"]),
+  ]
+)

@@ -1,0 +1,9 @@
+import CLinux
+
+/// Clocks of the kernel, in nanoseconds. All processes of a host read the same values.
+public enum MonotonicClock {
+  /// `CLOCK_MONOTONIC`: never steps; does not count suspend.
+  public static func now() -> UInt64 { clinux_monotonic_nanoseconds() }
+  /// `CLOCK_REALTIME`: for people and logs only.
+  public static func wallTime() -> UInt64 { clinux_realtime_nanoseconds() }
+}

@@ -1,0 +1,145 @@
+import CLinux
+
+/// An open file descriptor that this value alone may close.
+public struct OwnedDescriptor: ~Copyable, Sendable {
+  /// The number in this process's table. Valid as long as the value lives; never close it.
+  public let number: Int32
+
+  /// Takes ownership of an open descriptor.
+  public init(adopting number: Int32) {
+    precondition(number >= 0, "cannot adopt invalid descriptor \(number)")
+    self.number = number
+  }
+
+  deinit { _ = clinux_close(number) }
+
+  /// Gives up ownership; the caller must close the returned number.
+  public consuming func release() -> Int32 {
+    let number = number
+    discard self
+    return number
+  }
+
+  /// A second descriptor of the same open file, close-on-exec.
+  ///
+  /// - Throws: `EMFILE` when the process may not open more.
+  ///
+  /// The corresponding C function is `fcntl` with `F_DUPFD_CLOEXEC`.
+  public borrowing func duplicate() throws(SystemError) -> OwnedDescriptor {
+    let number = number
+    return OwnedDescriptor(adopting: Int32(try checked(.dup) { Int(clinux_duplicate(number, 3)) }))
+  }
+
+  /// Sets whether the descriptor is closed by exec; every descriptor of this module starts closed.
+  public borrowing func setCloseOnExec(_ enabled: Bool) throws(SystemError) {
+    let number = number
+    _ = try checked(.fcntl) { Int(clinux_set_close_on_exec(number, enabled ? 1 : 0)) }
+  }
+
+  /// Sets `O_NONBLOCK` on the open file (shared with every duplicate).
+  public borrowing func setNonblocking(_ enabled: Bool) throws(SystemError) {
+    let number = number
+    _ = try checked(.fcntl) { Int(clinux_set_nonblocking(number, enabled ? 1 : 0)) }
+  }
+
+  /// Device, inode, size and mode of the open file. The corresponding C function is `fstat`.
+  public borrowing func identity() throws(SystemError) -> FileIdentity {
+    let number = number
+    var raw = clinux_file_identity()
+    _ = try checked(.fstat) { unsafe Int(clinux_file_identity(number, &raw)) }
+    return FileIdentity(device: raw.device, inode: raw.inode, byteCount: raw.size, mode: raw.mode)
+  }
+}
+
+/// What makes two descriptors the same file, and how large it is.
+public struct FileIdentity: Hashable, Sendable {
+  public let device: UInt64
+  public let inode: UInt64
+  /// Size in bytes (0 for sockets and pipes).
+  public let byteCount: UInt64
+  /// `st_mode`, type bits included.
+  public let mode: UInt32
+
+  public init(device: UInt64, inode: UInt64, byteCount: UInt64, mode: UInt32) {
+    self.device = device
+    self.inode = inode
+    self.byteCount = byteCount
+    self.mode = mode
+  }
+
+  /// Whether this is a regular file (a memfd is one).
+  public var isRegularFile: Bool { mode & 0o170000 == 0o100000 }
+}
+
+/// Descriptors in a fixed order that this value alone may close.
+///
+/// The order is that of the record they came with. Taking one out leaves the others in place.
+public struct DescriptorList: ~Copyable, Sendable {
+  private var numbers: [Int32]
+
+  /// An empty list.
+  public init() { numbers = [] }
+
+  init(adopting numbers: [Int32]) { self.numbers = numbers }
+
+  deinit { for number in numbers { _ = clinux_close(number) } }
+
+  /// How many descriptors are in the list.
+  public var count: Int { numbers.count }
+  public var isEmpty: Bool { numbers.isEmpty }
+  /// The numbers, for sending; they stay owned by the list.
+  public var borrowedNumbers: [Int32] { numbers }
+
+  /// Adds one descriptor at the end and owns it from now on.
+  public mutating func append(_ descriptor: consuming OwnedDescriptor) {
+    numbers.append(descriptor.release())
+  }
+
+  /// Adds all of another list's descriptors at the end.
+  public mutating func append(contentsOf other: consuming DescriptorList) {
+    numbers.append(contentsOf: other.releaseAll())
+  }
+
+  /// Takes the first descriptor out, or nil when the list is empty.
+  public mutating func popFirst() -> OwnedDescriptor? {
+    guard !numbers.isEmpty else { return nil }
+    return OwnedDescriptor(adopting: numbers.removeFirst())
+  }
+
+  /// Takes the first `count` descriptors out as a list of their own.
+  public mutating func removeFirst(_ count: Int) -> DescriptorList {
+    let head = Array(numbers.prefix(count))
+    numbers.removeFirst(head.count)
+    return DescriptorList(adopting: head)
+  }
+
+  /// A list of second descriptors of the same open files.
+  public func duplicate() throws(SystemError) -> DescriptorList {
+    var copy = DescriptorList()
+    for number in numbers {
+      copy.append(
+        OwnedDescriptor(adopting: Int32(try checked(.dup) { Int(clinux_duplicate(number, 3)) })))
+    }
+    return copy
+  }
+
+  /// The identity of the descriptor at `index`.
+  public func identity(at index: Int) throws(SystemError) -> FileIdentity {
+    let number = numbers[index]
+    var raw = clinux_file_identity()
+    _ = try checked(.fstat) { unsafe Int(clinux_file_identity(number, &raw)) }
+    return FileIdentity(device: raw.device, inode: raw.inode, byteCount: raw.size, mode: raw.mode)
+  }
+
+  /// The seals of the memfd at `index`.
+  public func seals(at index: Int) throws(SystemError) -> Seals {
+    let number = numbers[index]
+    return Seals(rawValue: Int32(try checked(.fcntl) { Int(clinux_get_seals(number)) }))
+  }
+
+  private consuming func releaseAll() -> [Int32] {
+    let released = numbers
+    discard self
+    return released
+  }
+}

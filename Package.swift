@@ -73,7 +73,7 @@ let package = Package(
 
     // Floor 5: what the programs are made of.
     library("Baton", ["BatonCore", "BatonWire", "LinuxOS"]),
-    library("GuestImage"),
+    .target(name: "GuestImage", exclude: ["Guest"], swiftSettings: strict),
     library(
       "ReferenceVMM", ["Baton", "GuestImage", "KVM", "LinuxOS", "SEVABI", "SEVDevice"]),
     library(

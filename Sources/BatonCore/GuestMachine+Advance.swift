@@ -1,0 +1,204 @@
+import BatonWire
+
+extension GuestMachine {
+  /// Applies the rules that need no record until none applies any more (R31 to R58).
+  mutating func advance() {
+    while applyOne() {}
+    giveVerdicts()
+    emptyCustodyIfOver()
+  }
+
+  /// - Returns: whether a rule applied.
+  private mutating func applyOne() -> Bool {
+    switch record.phase {
+    case .idle: advanceIdle()
+    case .staged: advanceStaged()
+    case .claimed: advanceClaimed()
+    case .rollback: advanceRollback()
+    case .lost, .ended: false
+    }
+  }
+
+  private mutating func advanceIdle() -> Bool {
+    guard let owner = record.owner else { return false }
+    if isOwnerDead {
+      // R33
+      declare(.ended, .peerDied)
+      return true
+    }
+    // R31
+    guard step == .none, isReachable(owner), runConfirmed, !isSettling else { return false }
+    guard let next = waiting.first(where: { $0 != owner && isReachable($0) }) else { return false }
+    waiting.removeAll { $0 == next }
+    candidate = next
+    record.handoff += 1
+    wasTakenBack = false
+    step = .preparing
+    custody = Custody()
+    effects.append(.emptyCustody)
+    journal()
+    note(.attemptStarted(handoff: record.handoff, source: owner, successor: next))
+    arm(.prepare)
+    send(.prepare(handoff: record.handoff), to: owner)
+    return true
+  }
+
+  private mutating func advanceStaged() -> Bool {
+    if isOwnerDead, !canOutliveOwner {
+      // R38
+      declare(.lost, hasDescriptors ? .sourceDestroyed : .peerDied)
+      return true
+    }
+    if candidate == nil, let next = waiting.first(where: { isReachable($0) }) {
+      // R35
+      waiting.removeAll { $0 == next }
+      candidate = next
+      return true
+    }
+    guard let candidate else {
+      // R36: nobody is there to claim, so the source takes back at once.
+      guard !isOwnerDead, !isSettling, !awaitsSuccessor else { return false }
+      rollBack(.peerDied)
+      return true
+    }
+    guard isReachable(candidate), hasDescriptors else { return false }
+    guard prepared[candidate] == record.handoff else {
+      // A next successor has to map the RAM first; the offer is in custody.
+      if let manifest, offeredTo.insert(candidate).inserted {
+        arm(.prepare)
+        send(.offered(handoff: record.handoff, manifest), to: candidate)
+      }
+      return false
+    }
+    // R34
+    record.phase = .claimed
+    record.claimant = candidate
+    self.candidate = nil
+    mayClaim = true
+    claimSent = false
+    claimOverdue = false
+    journal()
+    arm(.claim)
+    return true
+  }
+
+  private mutating func advanceClaimed() -> Bool {
+    if isOwnerDead, isClaimantGone {
+      stageAgainOrLose()  // R42
+      return true
+    }
+    if mayClaim, !claimSent {
+      if let claimant = record.claimant, isReachable(claimant), hasDescriptors, let stage {
+        // R39
+        claimSent = true
+        claimAfterDeath = isOwnerDead
+        send(.claim(handoff: record.handoff, stage), to: claimant)
+        note(.claimed(handoff: record.handoff, by: claimant))
+        return true
+      }
+      if isOwnerDead, !hasDescriptors {
+        declare(.lost, .peerDied)  // R40
+        return true
+      }
+    }
+    if !isOwnerDead, isClaimantGone, !isSettling {
+      rollBack(.peerDied)  // R41
+      return true
+    }
+    if isOwnerDead, claimOverdue { return fenceClaimantIfAllowed() }
+    return false
+  }
+
+  /// R43 and R46: a claimant may be ended only where its death leaves the guest to somebody.
+  private mutating func fenceClaimantIfAllowed() -> Bool {
+    guard let claimant = record.claimant, !dead.contains(claimant) else { return false }
+    claimOverdue = false
+    switch record.way {
+    case .none: break
+    case .move where custody.hasVM: break
+    case .token, .move:
+      note(.alarm(handoff: record.handoff))
+      return false
+    }
+    effects.append(.fence(claimant))
+    note(.fenced(claimant))
+    return false
+  }
+
+  private mutating func advanceRollback() -> Bool {
+    if isOwnerDead {
+      if isClaimantGone {
+        stageAgainOrLose()  // R51
+        return true
+      }
+      if claimOverdue { return fenceClaimantIfAllowed() }
+      return false
+    }
+    switch record.way {
+    case .none:
+      if isClaimantGone {
+        guard !isSettling, let owner = record.owner else { return false }
+        giveBack(to: owner)  // R47
+        return true
+      }
+      if !fencedClaimant {
+        // R46
+        fencedClaimant = true
+        if let claimant = record.claimant {
+          effects.append(.fence(claimant))
+          note(.fenced(claimant))
+        }
+      }
+      return false
+    case .token, .move:
+      if usedSaid, isClaimantGone {
+        // R45
+        if record.way == .move, !takeBackComplete {
+          takeBackSent = false
+          usedSaid = false
+          return true
+        }
+        declare(.lost, .batonUsed)
+        return true
+      }
+      if record.way == .move, custody.hasVM, usedSaid, claimOverdue { return fenceClaimantIfAllowed() }
+      // R44
+      guard !takeBackSent, !isSettling, let owner = record.owner, isReachable(owner) else {
+        return false
+      }
+      takeBackComplete = isClaimantGone
+      takeBackSent = true
+      usedSaid = false
+      send(.takeBack(handoff: record.handoff), to: owner)
+      return true
+    }
+  }
+
+  private mutating func giveVerdicts() {
+    // R53
+    if record.phase == .idle, runDue, !isSettling, let owner = record.owner, isReachable(owner) {
+      runDue = false
+      send(.run(epoch: record.epoch), to: owner)
+      note(.runOrdered(epoch: record.epoch))
+    }
+    // R54
+    for process in releaseDue.keys.sorted() where isReachable(process) {
+      let refusal = releaseDue.removeValue(forKey: process) ?? nil
+      send(.release(refusal), to: process)
+    }
+  }
+
+  /// R57
+  private mutating func emptyCustodyIfOver() {
+    guard custody != Custody() else { return }
+    switch record.phase {
+    case .idle:
+      guard step == .none else { return }
+    case .lost, .ended: break
+    case .staged, .claimed, .rollback: return
+    }
+    custody = Custody()
+    offeredTo = []
+    effects.append(.emptyCustody)
+  }
+}

@@ -1,0 +1,138 @@
+import BatonWire
+
+extension GuestMachine {
+  /// Takes one event and everything that follows from it.
+  ///
+  /// - Returns: effects, to be carried out in this order.
+  public mutating func handle(_ event: RegistryEvent) -> [Effect] {
+    switch event {
+    case .hello(let process, let report, let reads, let manifest, let isAlive):
+      heard.insert(process)
+      self.reads[process] = reads
+      hear(report, from: process, manifest: manifest, isAlive: isAlive, isFirst: true)
+    case .report(let process, let report, let isAlive):
+      guard heard.contains(process) else { break }
+      hear(report, from: process, manifest: nil, isAlive: isAlive, isFirst: false)
+    case .disconnected(let process): disconnected(process)
+    case .died(let process): died(process)
+    case .deadline(let deadline, let handoff): passed(deadline, handoff: handoff)
+    case .abort: aborted(.abortedByOperator)
+    case .settled: isSettling = false
+    }
+    advance()
+    // Only the deaths of these two decide anything.
+    dead = dead.filter { $0 == record.owner || $0 == record.claimant }
+    return takeEffects()
+  }
+
+  /// R2: its records are void; what was confirmed or ordered may not have arrived.
+  private mutating func disconnected(_ process: ProcessID) {
+    heard.remove(process)
+    if process == record.owner {
+      runConfirmed = false
+      takeBackSent = false
+      if step == .preparing || step == .offered { abandonAttempt(.peerDisconnected) }
+    }
+    if process == candidate, record.phase == .idle { aborted(.peerDisconnected) }
+    offeredTo.remove(process)
+    // A successor that lost its connection says where it stands when it comes back.
+    waiting.removeAll { $0 == process }
+  }
+
+  private mutating func died(_ process: ProcessID) {
+    heard.remove(process)
+    dead.insert(process)
+    waiting.removeAll { $0 == process }
+    cancelRelease(process)
+    prepared.removeValue(forKey: process)
+    offeredTo.remove(process)
+    reads.removeValue(forKey: process)
+    note(.died(process))
+    if record.leaving.contains(process) {
+      record.leaving.removeAll { $0 == process }
+      journal()
+    }
+    if process == record.owner, step == .preparing || step == .offered {
+      abandonAttempt(.peerDied)
+    }
+    if process == candidate {
+      if record.phase == .idle { aborted(.peerDied) }
+      candidate = nil
+    }
+  }
+
+  private mutating func passed(_ deadline: Deadline, handoff: UInt64) {
+    switch deadline {
+    case .prepare where handoff == record.handoff && step != .none: aborted(.deadlinePassed)
+    case .prepare where handoff == record.handoff && record.phase == .staged:
+      release(candidate, .deadlinePassed)
+    case .freeze where handoff == record.handoff && step == .freezing: aborted(.deadlinePassed)
+    case .claim where handoff == record.handoff: claimDeadlinePassed()
+    case .takeBack where handoff == record.handoff && record.phase == .rollback:
+      claimOverdue = true
+      note(.alarm(handoff: handoff))
+      arm(.takeBack)
+    case .release(let process):
+      // R55, R56: neither owner nor candidate, told to go, and still there.
+      guard process != record.owner || record.phase == .lost || record.phase == .ended else { return }
+      guard mustGo.contains(process) else { return }
+      effects.append(.fence(process))
+      note(.fenced(process))
+      arm(.release(process))
+    case .prepare, .freeze, .claim, .takeBack: break
+    }
+  }
+
+  private mutating func claimDeadlinePassed() {
+    switch record.phase {
+    case .staged:
+      // R36
+      awaitsSuccessor = false
+      if !isOwnerDead {
+        release(candidate, .deadlinePassed)
+        rollBack(.deadlinePassed)
+      } else if candidate != nil {
+        release(candidate, .deadlinePassed)
+      }
+    case .claimed:
+      // R41, R43
+      claimOverdue = true
+      if !isOwnerDead { rollBack(.deadlinePassed) }
+    case .idle, .rollback, .lost, .ended: break
+    }
+  }
+
+  /// The operator, a deadline or a death ends the attempt; what was staged is taken back.
+  private mutating func aborted(_ reason: Refusal) {
+    switch record.phase {
+    case .idle:
+      switch step {
+      case .none, .aborting: break
+      case .preparing, .offered, .freezing:
+        // R32. An owner that cannot be reached says by itself where it stands when it comes back.
+        note(.aborted(handoff: record.handoff, reason))
+        release(candidate, reason)
+        candidate = nil
+        step = .aborting
+        disarm(.prepare)
+        disarm(.freeze)
+        if let owner = record.owner, isReachable(owner) {
+          send(.takeBack(handoff: record.handoff), to: owner)
+        }
+      }
+    case .staged where !isOwnerDead:
+      release(candidate, reason)
+      rollBack(reason)
+    case .claimed where !isOwnerDead: rollBack(reason)
+    case .staged, .claimed, .rollback, .lost, .ended: break
+    }
+  }
+
+  /// The source is gone while the guest ran on it: nothing was ordered that needs an answer.
+  private mutating func abandonAttempt(_ reason: Refusal) {
+    note(.aborted(handoff: record.handoff, reason))
+    release(candidate, reason)
+    candidate = nil
+    forgetAttempt()
+  }
+}

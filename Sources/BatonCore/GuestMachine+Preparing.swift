@@ -1,0 +1,58 @@
+import BatonWire
+
+extension GuestMachine {
+  /// The source's answer to prepare goes to the successor if that one can read what will come.
+  mutating func offer(_ handoff: UInt64, _ offered: Manifest, _ process: ProcessID) {
+    guard record.owner == process, record.phase == .idle, step == .preparing,
+      handoff == record.handoff, let successor = candidate
+    else { return }
+    guard reads[successor]?.canRead(offered.format) ?? false else {
+      endAttempt(.stateUnreadable)
+      return
+    }
+    keepDescriptors(ramAndVM: offered, state: false)
+    if record.way != offered.way {
+      record.way = offered.way
+      journal()
+    }
+    step = .offered
+    note(.offered(handoff: handoff))
+    offeredTo.insert(successor)
+    send(.offered(handoff: handoff, offered), to: successor)
+  }
+
+  /// The successor has checked and mapped the RAM: everything that takes time is done.
+  mutating func ready(_ handoff: UInt64, _ process: ProcessID) {
+    guard handoff == record.handoff else { return }
+    prepared[process] = handoff
+    guard process == candidate, step == .offered, let owner = record.owner else { return }
+    note(.ready(handoff: handoff))
+    step = .freezing
+    disarm(.prepare)
+    arm(.freeze)
+    send(.freeze(handoff: handoff), to: owner)
+    note(.freezeOrdered(handoff: handoff))
+  }
+
+  /// One of the two cannot take part.
+  mutating func declined(_ handoff: UInt64, _ refusal: Refusal, _ process: ProcessID) {
+    guard handoff == record.handoff else { return }
+    if process == record.owner || (process == candidate && record.phase == .idle) {
+      endAttempt(refusal)
+    } else if process == candidate {
+      release(process, refusal)
+    }
+  }
+
+  private mutating func endAttempt(_ refusal: Refusal) {
+    guard record.phase == .idle, step == .preparing || step == .offered else { return }
+    note(.aborted(handoff: record.handoff, refusal))
+    release(candidate, refusal)
+    candidate = nil
+    step = .aborting
+    disarm(.prepare)
+    if let owner = record.owner, isReachable(owner) {
+      send(.takeBack(handoff: record.handoff), to: owner)
+    }
+  }
+}

@@ -1,0 +1,263 @@
+import BatonWire
+
+extension GuestMachine {
+  /// Rules R5 to R30: what a record of a VMM changes.
+  mutating func hear(
+    _ report: Report, from process: ProcessID, manifest: Manifest?, isAlive: Bool, isFirst: Bool
+  ) {
+    adoptIfJournalWasLost(report, from: process)
+    switch report {
+    case .fresh, .attach: attach(report, process)
+    case .claiming(let handoff):
+      // R9
+      if !isClaim(of: handoff, process) {
+        refuseBaton(handoff, process)
+      }
+    case .received(let handoff): received(handoff, process, isAlive: isAlive)
+    case .refused(let handoff, let used, let returned):
+      if let returned { stage = returned }
+      refused(handoff, used: used, process, manifest: manifest)
+    case .staged(let handoff, let stage): staged(handoff, stage, process, manifest: manifest)
+    case .tookBack(let handoff): tookBack(handoff, process, isAlive: isAlive)
+    case .used(let handoff):
+      // R27
+      if record.phase == .rollback, record.handoff == handoff, record.owner == process {
+        usedSaid = true
+      }
+    case .resumed(let handoff): resumed(process, ofHandoff: handoff, epoch: nil, firstInstruction: 0)
+    case .running(let epoch, let firstInstruction):
+      resumed(process, ofHandoff: nil, epoch: epoch, firstInstruction: firstInstruction)
+    case .offer(let handoff, let manifest): offer(handoff, manifest, process)
+    case .ready(let handoff): ready(handoff, process)
+    case .declined(let handoff, let refusal): declined(handoff, refusal, process)
+    case .ended(let epoch):
+      if record.owner == process, record.phase == .idle, epoch == record.epoch {
+        declare(.ended, .guestEnded)
+      }
+    }
+  }
+
+  /// Without its journal the registry learns from the VMMs who is source and who is claimant.
+  private mutating func adoptIfJournalWasLost(_ report: Report, from process: ProcessID) {
+    switch report {
+    case .staged, .tookBack, .running:
+      if record.owner == nil {
+        record.owner = process
+        journal()
+      }
+    case .claiming(let handoff), .received(let handoff), .refused(let handoff, _, _):
+      if isSettling, record.phase == .claimed, record.claimant == nil, record.owner != process,
+        handoff == record.handoff
+      {
+        record.claimant = process
+        journal()
+      }
+    case .fresh, .attach, .used, .resumed, .offer, .ready, .declined, .ended: break
+    }
+  }
+
+  private func isClaim(of handoff: UInt64, _ process: ProcessID) -> Bool {
+    (record.phase == .claimed || record.phase == .rollback) && record.claimant == process
+      && record.handoff == handoff
+  }
+
+  /// Says which baton it is that somebody believes to have.
+  private mutating func refuseBaton(_ handoff: UInt64, _ process: ProcessID) {
+    let refusal: Refusal
+    if handoff == 0 || handoff > record.handoff {
+      refusal = .batonUnknown
+    } else if record.phase == .lost {
+      refusal = .sourceDestroyed
+    } else if record.handoff == handoff {
+      switch record.phase {
+      case .staged, .claimed: refusal = .batonForeign
+      case .rollback: refusal = .batonRevoked
+      case .idle: refusal = wasTakenBack ? .batonRevoked : .batonUsed
+      case .lost, .ended: refusal = .sourceDestroyed
+      }
+    } else {
+      refusal = .batonUsed
+    }
+    release(process, refusal)
+  }
+
+  private mutating func attach(_ report: Report, _ process: ProcessID) {
+    guard !record.leaving.contains(process) else {
+      release(process, .fencedInThisEpoch)
+      return
+    }
+    if case .attach(let handoff) = report { prepared[process] = handoff }
+    switch record.phase {
+    case .lost, .ended:
+      // R5
+      release(process, record.phase == .lost ? .guestLost : .guestEnded)
+    case .claimed where record.claimant == process:
+      // R6: it does not have the claim.
+      mayClaim = true
+      claimSent = false
+      cancelRelease(process)
+    case .rollback where record.claimant == process:
+      // R7: it never had the claim.
+      record.claimant = nil
+      journal()
+      wait(process)
+    case .idle where record.owner == process:
+      // The owner attaches again although it was never told to run: its verdict is due.
+      runDue = true
+      cancelRelease(process)
+    case .idle, .staged, .claimed, .rollback:
+      if case .fresh = report {
+        refuse(process, .secondOwner)
+      } else if record.owner == process {
+        refuse(process, .protocolViolation)
+      } else if hasOtherSuccessor(than: process) {
+        refuse(process, .secondSuccessor)
+      } else {
+        wait(process)
+      }
+    }
+  }
+
+  /// R8
+  private mutating func wait(_ process: ProcessID) {
+    cancelRelease(process)
+    guard candidate != process, !waiting.contains(process) else { return }
+    waiting.append(process)
+    note(.attached(process))
+  }
+
+  private mutating func refuse(_ process: ProcessID, _ refusal: Refusal) {
+    heard.remove(process)
+    effects.append(.refuse(process, refusal))
+  }
+
+  private func hasOtherSuccessor(than process: ProcessID) -> Bool {
+    let others = waiting + [candidate, record.claimant].compactMap { $0 }
+    return others.contains { $0 != process && !dead.contains($0) }
+  }
+
+  private mutating func received(_ handoff: UInt64, _ process: ProcessID, isAlive: Bool) {
+    if isClaim(of: handoff, process) {
+      // R11: the decision was journalled; the claimant is being ended.
+      if record.phase == .rollback, record.way == .none { return }
+      // R10: a process that is known to be dead gets no guest; its seen death decides.
+      if isAlive { commit(to: process) }
+    } else if record.owner == process, record.phase == .idle {
+      runDue = true  // R12
+    } else {
+      refuseBaton(handoff, process)  // R13
+    }
+  }
+
+  private mutating func refused(
+    _ handoff: UInt64, used: Bool, _ process: ProcessID, manifest: Manifest?
+  ) {
+    guard isClaim(of: handoff, process) else {
+      release(process, .batonUsed)  // R19
+      return
+    }
+    // R14
+    if !used, let manifest { keepDescriptors(ramAndVM: manifest, state: true) }
+    record.claimant = nil
+    expel(process, used ? .batonUsed : .takenBack)
+    if !isOwnerDead {
+      if record.phase == .claimed { rollBack(used ? .batonUsed : .successorDeclined) } else { journal() }
+    } else if used, record.way == .token || claimAfterDeath {
+      declare(.lost, .batonUsed)  // R16
+    } else {
+      // R17, R18
+      record.phase = .staged
+      mayClaim = false
+      claimSent = false
+      journal()
+    }
+  }
+
+  private mutating func staged(
+    _ handoff: UInt64, _ stage: Stage, _ process: ProcessID, manifest: Manifest?
+  ) {
+    guard record.owner == process, record.phase != .lost, record.phase != .ended else {
+      release(process, .notOwner)  // R20
+      return
+    }
+    guard handoff == record.handoff else {
+      release(process, .protocolViolation)
+      return
+    }
+    keepDescriptors(ramAndVM: manifest, state: true)
+    self.stage = stage
+    switch record.phase {
+    case .staged, .claimed, .rollback:
+      // R21
+      takeBackSent = false
+      usedSaid = false
+    case .idle where step == .freezing:
+      // R22
+      step = .none
+      disarm(.freeze)
+      record.phase = .staged
+      record.claimant = nil
+      journal()
+      note(.staged(handoff: handoff, stage))
+      arm(.claim)
+    case .idle:
+      // R23
+      step = .none
+      disarm(.freeze)
+      release(candidate, .abortedByOperator)
+      candidate = nil
+      takeBackComplete = true
+      record.phase = .rollback
+      record.claimant = nil
+      takeBackSent = false
+      usedSaid = false
+      journal()
+      note(.rollingBack(handoff: handoff, .abortedByOperator))
+      arm(.takeBack)
+    case .lost, .ended: break
+    }
+  }
+
+  private mutating func tookBack(_ handoff: UInt64, _ process: ProcessID, isAlive: Bool) {
+    guard record.owner == process, record.phase != .lost, record.phase != .ended else {
+      release(process, .notOwner)  // R26
+      return
+    }
+    guard isAlive, handoff == record.handoff else { return }
+    switch record.phase {
+    case .rollback, .staged, .claimed: giveBack(to: process)  // R24
+    case .idle where !runConfirmed: giveBack(to: process)  // R25
+    case .idle, .lost, .ended: break
+    }
+  }
+
+  private mutating func resumed(
+    _ process: ProcessID, ofHandoff handoff: UInt64?, epoch: UInt64?, firstInstruction: UInt64
+  ) {
+    guard record.owner == process else {
+      release(process, .notOwner)
+      return
+    }
+    guard record.phase == .idle else {
+      if record.phase == .lost || record.phase == .ended { release(process, .guestEnded) }
+      return
+    }
+    let isThisAttempt = handoff == nil || handoff == record.handoff
+    if step != .none, isThisAttempt {
+      // R28: a source that runs has not staged.
+      if step != .aborting { note(.aborted(handoff: record.handoff, .sourceDeclined)) }
+      release(candidate, .sourceDeclined)
+      candidate = nil
+      forgetAttempt()
+    }
+    if handoff != nil {
+      if isThisAttempt { runConfirmed = true }  // R29
+    } else if epoch == record.epoch {
+      if !runConfirmed { note(.running(epoch: record.epoch, firstInstruction: firstInstruction)) }
+      runConfirmed = true
+      runDue = false
+    } else {
+      runDue = true  // R30
+    }
+  }
+}

@@ -1,0 +1,47 @@
+public import BatonWire
+
+/// What the journal knows about a guest. Everything else is forgotten when the registry ends.
+public struct GuestRecord: Hashable, Sendable {
+  /// Where the guest's ownership stands, as Tests/Model has it.
+  public enum Phase: UInt8, Hashable, Sendable, CaseIterable {
+    /// The owner runs the guest, or is about to with the verdict.
+    case idle = 0
+    /// The source has given the baton to the registry; nobody has it.
+    case staged = 1
+    /// The baton was given, or is about to be given, to the claimant.
+    case claimed = 2
+    /// The source is to take the guest back.
+    case rollback = 3
+    /// Nothing of the guest is left that the kernel could run.
+    case lost = 4
+    /// The guest ended with its VMM.
+    case ended = 5
+  }
+
+  public var name: GuestName
+  public var way: Way
+  /// Nil only when the journal was lost and a claimant spoke before its source.
+  public var owner: ProcessID?
+  public var epoch: UInt64
+  public var phase: Phase
+  /// The number of the last attempt; never used again.
+  public var handoff: UInt64
+  public var claimant: ProcessID?
+  /// Processes that owned the guest or had its baton and have not been seen dead: they are told to
+  /// go, and fenced.
+  public var leaving: [ProcessID]
+
+  public init(
+    name: GuestName, way: Way, owner: ProcessID?, epoch: UInt64, phase: Phase, handoff: UInt64,
+    claimant: ProcessID?, leaving: [ProcessID] = []
+  ) {
+    self.name = name
+    self.way = way
+    self.owner = owner
+    self.epoch = epoch
+    self.phase = phase
+    self.handoff = handoff
+    self.claimant = claimant
+    self.leaving = leaving
+  }
+}

@@ -1,0 +1,154 @@
+public import BatonWire
+
+/// All guests of a host: which machine an event belongs to, and how guests begin.
+///
+/// Pure, like the machines in it.
+public struct Registry: Sendable {
+  private var machines: [GuestName: GuestMachine] = [:]
+  /// Whether the registry found no journal and VMMs still have time to come back with what they know.
+  public private(set) var isSettling: Bool
+
+  /// - Parameter isSettling: Whether the journal was not there at start.
+  public init(isSettling: Bool) { self.isSettling = isSettling }
+
+  /// The registry as the journal left it, and what follows for each guest.
+  public static func restored(_ records: [GuestRecord]) -> (Registry, [(GuestName, [Effect])]) {
+    var registry = Registry(isSettling: false)
+    var effects: [(GuestName, [Effect])] = []
+    for record in records {
+      let (machine, first) = GuestMachine.restored(record)
+      registry.machines[record.name] = machine
+      effects.append((record.name, first))
+    }
+    return (registry, effects)
+  }
+
+  /// Every guest that was ever registered, by name.
+  public var guests: [GuestMachine] { machines.values.sorted { $0.record.name < $1.record.name } }
+
+  public subscript(name: GuestName) -> GuestMachine? { machines[name] }
+
+  /// What the journal has to say about all guests, for compaction.
+  public var records: [GuestRecord] { guests.map(\.record) }
+
+  /// Whether a first record has to wait until the registry has settled: without a journal, who
+  /// wants a guest or its baton is heard after those who say that they own it.
+  public func mustWait(_ report: Report, for name: GuestName) -> Bool {
+    guard isSettling else { return false }
+    switch report {
+    case .running, .staged, .tookBack: return false
+    case .fresh, .attach, .claiming, .received, .refused, .used, .resumed, .offer, .ready, .declined,
+      .ended:
+      return true
+    }
+  }
+
+  /// The time to come back is over. Held first records are handed in before this call.
+  public mutating func settle() -> [(GuestName, [Effect])] {
+    isSettling = false
+    return machines.keys.sorted().map { name in (name, handle(.settled, for: name)) }
+  }
+
+  /// Takes one event for one guest.
+  ///
+  /// - Returns: effects in their order; a `refuse` when there is nothing to decide about.
+  public mutating func handle(_ event: RegistryEvent, for name: GuestName) -> [Effect] {
+    if var machine = machines[name], !canBeginAnew(machine, event) {
+      // Taken out, so that the machine's storage is not copied while it changes.
+      machines[name] = nil
+      defer { machines[name] = machine }
+      return machine.handle(event)
+    }
+    guard case .hello(let process, let report, let reads, let manifest, _) = event else { return [] }
+    let before = machines[name]?.record
+    guard let record = firstRecord(name, process, report, manifest, before: before) else {
+      return [.refuse(process, refusal(of: report))]
+    }
+    var machine = GuestMachine(record: record, isSettling: isSettling)
+    let first = machine.begin(process, report, reads: reads, manifest: manifest)
+    let rest = isBeginning(report) ? [] : machine.handle(event)
+    machines[name] = machine
+    return first + rest
+  }
+
+  /// An ended or lost guest may be started again once nobody of its last life is left.
+  private func canBeginAnew(_ machine: GuestMachine, _ event: RegistryEvent) -> Bool {
+    guard case .hello(_, let report, _, _, _) = event, isBeginning(report) else { return false }
+    switch machine.record.phase {
+    case .lost, .ended: return machine.record.leaving.isEmpty && machine.mustGo.isEmpty
+    case .idle, .staged, .claimed, .rollback: return false
+    }
+  }
+
+  private func isBeginning(_ report: Report) -> Bool {
+    switch report {
+    case .fresh, .attach: true
+    case .claiming, .received, .refused, .staged, .tookBack, .used, .resumed, .running, .offer, .ready,
+      .declined, .ended:
+      false
+    }
+  }
+
+  private func firstRecord(
+    _ name: GuestName, _ process: ProcessID, _ report: Report, _ manifest: Manifest?,
+    before: GuestRecord?
+  ) -> GuestRecord? {
+    var record = GuestRecord(
+      name: name, way: manifest?.way ?? .none, owner: process, epoch: (before?.epoch ?? 0) + 1,
+      phase: .idle, handoff: before?.handoff ?? 0, claimant: nil)
+    switch report {
+    case .fresh, .attach: return record
+    case .running(let epoch, _):
+      record.epoch = epoch
+      return epoch > 0 ? record : nil
+    case .tookBack(let handoff):
+      record.handoff = handoff
+      record.phase = .rollback
+      return record
+    case .staged(let handoff, _):
+      record.handoff = handoff
+      record.phase = .claimed
+      return record
+    case .received(let handoff), .claiming(let handoff):
+      guard isSettling else { return nil }
+      record.owner = nil
+      record.handoff = handoff
+      record.phase = .claimed
+      record.claimant = process
+      return record
+    case .refused, .used, .resumed, .offer, .ready, .declined, .ended: return nil
+    }
+  }
+
+  private func refusal(of report: Report) -> Refusal {
+    switch report {
+    case .claiming, .received, .refused: .batonUnknown
+    case .fresh, .attach, .staged, .tookBack, .used, .resumed, .running, .offer, .ready, .declined,
+      .ended:
+      .unknownGuest
+    }
+  }
+}
+
+extension GuestMachine {
+  /// A guest's first owner: journalled, and given the verdict to run.
+  mutating func begin(
+    _ process: ProcessID, _ report: Report, reads: ReadableFormats, manifest: Manifest?
+  ) -> [Effect] {
+    journal()
+    switch report {
+    case .fresh, .attach:
+      heard.insert(process)
+      self.reads[process] = reads
+      runDue = true
+      note(.ownerRegistered(process, epoch: record.epoch))
+      isSettling = false
+      advance()
+    case .running: note(.ownerRegistered(process, epoch: record.epoch))
+    case .claiming, .received, .refused, .staged, .tookBack, .used, .resumed, .offer, .ready,
+      .declined, .ended:
+      arm(.claim)
+    }
+    return takeEffects()
+  }
+}

@@ -1,0 +1,107 @@
+public import BatonWire
+
+/// What a VMM says to the registry about a guest: its standing after a connect, or a later record.
+public enum Report: Hashable, Sendable {
+  case fresh
+  case attach(prepared: UInt64)
+  case claiming(UInt64)
+  case received(UInt64)
+  /// The claim ended without the context; `returned` came with every descriptor after a reconnect.
+  case refused(UInt64, used: Bool, returned: Stage?)
+  case staged(UInt64, Stage)
+  case tookBack(UInt64)
+  case used(UInt64)
+  case resumed(UInt64)
+  case running(UInt64, firstInstruction: UInt64)
+  case offer(UInt64, Manifest)
+  case ready(UInt64)
+  case declined(UInt64, Refusal)
+  case ended(UInt64)
+
+  /// The standing of a first record, as a report.
+  public init(_ standing: Standing) {
+    switch standing {
+    case .fresh: self = .fresh
+    case .attached(let prepared): self = .attach(prepared: prepared)
+    case .claiming(let handoff): self = .claiming(handoff)
+    case .received(let handoff): self = .received(handoff)
+    case .refused(let handoff, let returned):
+      self = .refused(handoff, used: returned == nil, returned: returned)
+    case .staged(let handoff, let stage): self = .staged(handoff, stage)
+    case .tookBack(let handoff): self = .tookBack(handoff)
+    case .running(let epoch): self = .running(epoch, firstInstruction: 0)
+    }
+  }
+}
+
+/// A deadline that the registry watches.
+public enum Deadline: Hashable, Sendable {
+  /// Attempt's start to the successor's `ready`.
+  case prepare
+  /// Freeze to stage.
+  case freeze
+  /// Staged to received: the claimant answers, or the source takes back.
+  case claim
+  /// Rollback to the source's answer: then the operator is called.
+  case takeBack
+  /// Release to the process's end: then it is fenced.
+  case release(ProcessID)
+}
+
+/// What happens to a guest in the eyes of the registry.
+public enum RegistryEvent: Hashable, Sendable {
+  /// The first record of a new connection. `manifest` came along when the VMM is a source.
+  case hello(ProcessID, Report, reads: ReadableFormats, manifest: Manifest?, isAlive: Bool)
+  /// A later record. `isAlive` is what the pidfd said when the record was taken up.
+  case report(ProcessID, Report, isAlive: Bool)
+  /// The connection of a process ended; its records not processed yet are void.
+  case disconnected(ProcessID)
+  /// The pidfd says that the process has ended, and everything that it had sent was processed.
+  case died(ProcessID)
+  case deadline(Deadline, handoff: UInt64)
+  /// The operator aborts the attempt.
+  case abort
+  /// The time is over in which VMMs come back to a registry that found no journal.
+  case settled
+}
+
+/// What the registry does about it, in this order.
+public enum Effect: Hashable, Sendable {
+  /// Durable before the next effect.
+  case journal(GuestRecord)
+  case send(RegistryMessage, to: ProcessID)
+  /// Refuse and end the connection.
+  case refuse(ProcessID, Refusal)
+  /// The descriptors of the record being processed go to custody.
+  case keepDescriptors
+  case emptyCustody
+  /// End the process through its pidfd with SIGKILL.
+  case fence(ProcessID)
+  case arm(Deadline, handoff: UInt64)
+  case disarm(Deadline)
+  case note(Note)
+}
+
+/// What people, the timeline and the audit want to know.
+public enum Note: Hashable, Sendable {
+  case ownerRegistered(ProcessID, epoch: UInt64)
+  case attached(ProcessID)
+  case attemptStarted(handoff: UInt64, source: ProcessID, successor: ProcessID)
+  case offered(handoff: UInt64)
+  case ready(handoff: UInt64)
+  case freezeOrdered(handoff: UInt64)
+  case staged(handoff: UInt64, Stage)
+  case claimed(handoff: UInt64, by: ProcessID)
+  case committed(handoff: UInt64, owner: ProcessID, epoch: UInt64)
+  case runOrdered(epoch: UInt64)
+  case running(epoch: UInt64, firstInstruction: UInt64)
+  case rollingBack(handoff: UInt64, Refusal)
+  case takenBack(handoff: UInt64, epoch: UInt64)
+  case aborted(handoff: UInt64, Refusal)
+  case lost(handoff: UInt64, Refusal)
+  case ended
+  case died(ProcessID)
+  case fenced(ProcessID)
+  /// Only an operator can help: what is waited for does not come, and nothing may be guessed.
+  case alarm(handoff: UInt64)
+}

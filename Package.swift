@@ -65,8 +65,8 @@ let package = Package(
     library("SEVModel", ["SEVABI", crypto, cryptoExtras]),
 
     // Floor 4: devices and services of the host.
-    library("KVM", ["LinuxOS"]),
-    library("SEVDevice", ["SEVABI", "LinuxOS"]),
+    library("KVM", ["CLinux", "LinuxOS"]),
+    library("SEVDevice", ["CLinux", "SEVABI", "LinuxOS"]),
     library("Systemd", ["CSystemd", "LinuxOS"]),
     library("Varlink", []),
     library("RegistryInterface", ["Varlink"]),
@@ -96,5 +96,11 @@ let package = Package(
     tests("SEVABITests", ["SEVABI"]),
     tests("SEVModelTests", ["SEVModel", "SEVABI"]),
     tests("VarlinkTests", ["Varlink", "RegistryInterface"]),
+    tests("KVMTests", ["KVM", "LinuxOS"]),
+    tests("ModelServiceTests", ["ModelService", "SEVDevice", "SEVABI", "SEVModel", "LinuxOS"]),
+    tests("ReferenceVMMTests", ["ReferenceVMM", "KVM", "GuestImage", "LinuxOS"]),
+    tests("RegistryServiceTests", ["RegistryService", "BatonCore", "BatonWire", "LinuxOS"]),
+    tests("BatonTests", ["Baton", "BatonWire", "LinuxOS"]),
+    program("baton-simulator", ["BatonCore", "BatonWire", "LinuxOS"], path: "Tests/Simulator"),
   ]
 )

@@ -82,3 +82,12 @@ public enum ThisProcess {
     return group >= 0 ? UInt32(group) : nil
   }
 }
+
+extension ThisProcess {
+  /// Overwrites a buffer that held a secret, in a way that the compiler may not leave out.
+  ///
+  /// The corresponding C function is `explicit_bzero`.
+  public static func wipe(_ bytes: inout [UInt8]) {
+    unsafe bytes.withUnsafeMutableBytes { unsafe clinux_wipe($0.baseAddress, $0.count) }
+  }
+}

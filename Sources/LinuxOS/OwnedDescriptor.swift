@@ -82,6 +82,16 @@ public struct DescriptorList: ~Copyable, Sendable {
 
   init(adopting numbers: [Int32]) { self.numbers = numbers }
 
+  /// Second descriptors of the open files behind borrowed numbers.
+  ///
+  /// - Throws: `EBADF` for a number that is not open, `EMFILE` when the process may not open more.
+  public init(duplicating borrowed: [Int32]) throws(SystemError) {
+    numbers = []
+    for number in borrowed {
+      numbers.append(Int32(try checked(.dup) { Int(clinux_duplicate(number, 3)) }))
+    }
+  }
+
   deinit { for number in numbers { _ = clinux_close(number) } }
 
   /// How many descriptors are in the list.
@@ -97,7 +107,9 @@ public struct DescriptorList: ~Copyable, Sendable {
 
   /// Adds all of another list's descriptors at the end.
   public mutating func append(contentsOf other: consuming DescriptorList) {
-    numbers.append(contentsOf: other.releaseAll())
+    numbers.append(contentsOf: other.numbers)
+    // The other list must not close what is owned here now.
+    other.numbers = []
   }
 
   /// Takes the first descriptor out, or nil when the list is empty.
@@ -115,12 +127,7 @@ public struct DescriptorList: ~Copyable, Sendable {
 
   /// A list of second descriptors of the same open files.
   public func duplicate() throws(SystemError) -> DescriptorList {
-    var copy = DescriptorList()
-    for number in numbers {
-      copy.append(
-        OwnedDescriptor(adopting: Int32(try checked(.dup) { Int(clinux_duplicate(number, 3)) })))
-    }
-    return copy
+    try DescriptorList(duplicating: numbers)
   }
 
   /// The identity of the descriptor at `index`.
@@ -135,11 +142,5 @@ public struct DescriptorList: ~Copyable, Sendable {
   public func seals(at index: Int) throws(SystemError) -> Seals {
     let number = numbers[index]
     return Seals(rawValue: Int32(try checked(.fcntl) { Int(clinux_get_seals(number)) }))
-  }
-
-  private consuming func releaseAll() -> [Int32] {
-    let released = numbers
-    discard self
-    return released
   }
 }

@@ -1,0 +1,194 @@
+import BatonCore
+import BatonWire
+import LinuxOS
+
+/// The connection to the registry, renewed when it breaks; each renewal says first where the VMM
+/// stands. Used by one thread.
+final class RegistryLink {
+  enum Side {
+    case successor(Successor)
+    case source(Source)
+  }
+
+  let identity: VMMIdentity
+  var side: Side
+  /// What travels with the guest, once this VMM knows it.
+  var manifest: Manifest?
+  /// Duplicates of what was offered, to be presented again: RAM, state, VM, named.
+  var presented: DescriptorList?
+  private(set) var deadlines = Deadlines()
+  private(set) var role = Welcome.Role.successor
+  private var socket: SeqpacketSocket?
+  private var assembler = MessageAssembler()
+  private var sequence: UInt32 = 0
+  private var version = ProtocolVersion.spoken.newest
+  private var buffer = [UInt8](
+    repeating: 0, count: RecordHeader.byteCount + RecordHeader.maximumPayload)
+  private var descriptors = DescriptorList()
+
+  init(_ identity: VMMIdentity, _ side: Side) {
+    self.identity = identity
+    self.side = side
+  }
+
+  /// The socket to poll for reading, or -1 while there is no connection.
+  var descriptor: Int32 { socket?.descriptor.number ?? -1 }
+  var isConnected: Bool { socket != nil }
+
+  private var standing: Standing? {
+    switch side {
+    case .successor(let successor): successor.standing
+    case .source(let source): source.standing
+    }
+  }
+
+  func disconnect() {
+    socket = nil
+    assembler = MessageAssembler()
+    sequence = 0
+    descriptors = DescriptorList()
+  }
+
+  // MARK: Connecting
+
+  /// Connects and says where the VMM stands, once.
+  ///
+  /// - Returns: false when nobody listens or the connection broke at once; try again later.
+  /// - Throws: ``BatonError/refused(_:_:)`` when the registry said no.
+  func connect(timeoutNanoseconds: UInt64) throws(BatonError) -> Bool {
+    guard let standing else { return false }
+    disconnect()
+    let connected: SeqpacketSocket
+    do {
+      connected = try SeqpacketSocket.connect(path: identity.registry)
+    } catch {
+      return false
+    }
+    socket = consume connected
+    var carries: [Int32] = []
+    switch standing {
+    case .staged: carries = presented?.borrowedNumbers ?? []
+    case .refused(_, let returned): carries = returned == nil ? [] : presented?.borrowedNumbers ?? []
+    case .fresh, .attached, .claiming, .received, .tookBack, .running: break
+    }
+    let hello = Hello(
+      guest: identity.guest, standing: standing, build: identity.build, reads: identity.reads,
+      manifest: manifest)
+    guard try send(.hello(hello), descriptors: carries) else { return false }
+    let deadline = MonotonicClock.now() + timeoutNanoseconds
+    while let answer = try receive(until: deadline) {
+      switch answer {
+      case .welcome(let welcome):
+        version = welcome.version
+        assembler.version = welcome.version
+        deadlines = welcome.deadlines
+        role = welcome.role
+        return true
+      case .refusal(let refusal, let text):
+        disconnect()
+        throw .refused(refusal, text)
+      case .release(let refusal):
+        disconnect()
+        throw .refused(refusal ?? .notOwner, "this process is to give up the guest")
+      case .prepare, .offered, .freeze, .claim, .takeBack, .run, .preflight: continue
+      }
+    }
+    disconnect()
+    return false
+  }
+
+  /// Connects, trying again every 20 ms, until `milliseconds` have passed.
+  func connectPatiently(milliseconds: UInt64) throws(BatonError) {
+    let deadline = MonotonicClock.now() + milliseconds * 1_000_000
+    while true {
+      if try connect(timeoutNanoseconds: max(milliseconds, 1) * 1_000_000) { return }
+      guard MonotonicClock.now() < deadline else {
+        throw .registryUnreachable(path: identity.registry, milliseconds: milliseconds)
+      }
+      _ = try? Poller.waitReadable(-1, timeoutNanoseconds: 20_000_000)
+    }
+  }
+
+  // MARK: Records
+
+  /// Sends a message; false when the connection is broken (it is closed then).
+  @discardableResult
+  func send(_ message: VMMMessage, descriptors: [Int32] = []) throws(BatonError) -> Bool {
+    guard socket != nil else { return false }
+    sequence &+= 1
+    let records = message.encoded().records(version: version, sequence: sequence)
+    for record in records {
+      do {
+        try socket?.send(
+          record.bytes, descriptors: Array(descriptors[record.descriptors]), wait: true)
+      } catch {
+        disconnect()
+        if error.isDisconnection { return false }
+        throw .system(error, doing: "sending a record to the registry")
+      }
+    }
+    return true
+  }
+
+  /// The next message, or nil when the time is over or the connection broke (it is closed then).
+  func receive(until deadline: UInt64?) throws(BatonError) -> RegistryMessage? {
+    while socket != nil {
+      let received: RegistryMessage?
+      do {
+        received = try receiveOnce()
+      } catch let failure {
+        disconnect()
+        throw failure
+      }
+      if let received { return received }
+      guard socket != nil else { return nil }
+      let now = MonotonicClock.now()
+      if let deadline, deadline <= now { return nil }
+      let ready: Bool
+      do {
+        ready = try Poller.waitReadable(descriptor, timeoutNanoseconds: deadline.map { $0 - now })
+      } catch {
+        throw .system(error, doing: "waiting for the registry")
+      }
+      if !ready { return nil }
+    }
+    return nil
+  }
+
+  /// One record without waiting; nil when none is there, the message goes on, or the peer is gone.
+  private func receiveOnce() throws(BatonError) -> RegistryMessage? {
+    let record: ReceivedRecord?
+    do throws(ReceiveFailure) {
+      record = try socket?.receive(into: &buffer, wait: false)
+    } catch {
+      switch error {
+      case .system(let cause):
+        if cause.wouldBlock { return nil }
+        throw .system(cause, doing: "receiving a record from the registry")
+      case .recordTruncated: throw .malformed(.payloadTooLong(buffer.count))
+      case .descriptorsTruncated: throw .malformed(.wrongDescriptorCount(announced: 0, received: 0))
+      }
+    }
+    guard let record else {
+      disconnect()
+      return nil
+    }
+    let bytes = Array(buffer[0..<record.byteCount])
+    let brought = record.takeDescriptors()
+    let count = brought.count
+    descriptors.append(contentsOf: brought)
+    do throws(WireError) {
+      guard let message = try assembler.take(bytes, descriptorCount: count) else { return nil }
+      return try RegistryMessage(decoding: message)
+    } catch {
+      throw .malformed(error)
+    }
+  }
+
+  /// The descriptors of the message received last.
+  func takeDescriptors() -> DescriptorList {
+    var taken = DescriptorList()
+    swap(&taken, &descriptors)
+    return taken
+  }
+}

@@ -1,0 +1,124 @@
+import BatonCore
+public import BatonWire
+import LinuxOS
+
+/// A guest that this process owns and may run: there is no other way to have this value than a
+/// verdict of the registry, and it is gone as soon as the guest is frozen.
+///
+/// Poll ``descriptor`` together with the VMM's own descriptors and call ``process()`` when it is
+/// readable; while it is -1 call ``process()`` every 50 ms, so that the connection is renewed. The
+/// guest runs on meanwhile.
+public struct RunningGuest: ~Copyable {
+  let link: RegistryLink
+
+  /// The socket to poll for reading, or -1 while there is no connection. It changes when the
+  /// connection is renewed.
+  public var descriptor: Int32 { link.descriptor }
+  public var deadlines: Deadlines { link.deadlines }
+  public var epoch: UInt64 {
+    guard case .source(let source) = link.side else { return 0 }
+    return source.epoch
+  }
+
+  /// What the registry wants of the owner.
+  public enum Order: Hashable, Sendable {
+    /// A successor is there: make a take-back VM and call ``RunningGuest/offer(_:ram:vm:named:)``.
+    case prepare(handoff: UInt64)
+    /// Stop the guest: call ``RunningGuest/freeze(handoff:)`` and stage within the freeze deadline.
+    case freeze(handoff: UInt64)
+    /// The attempt is over; what was made for it can go. The guest runs on.
+    case attemptOver(handoff: UInt64)
+    /// Answer with ``RunningGuest/report(_:)``.
+    case preflight
+    /// This process does not own the guest: stop the vCPUs at once, give up everything, exit.
+    case release(Refusal?)
+  }
+
+  /// Takes up what the registry sent, without waiting.
+  ///
+  /// - Returns: The next order, or nil when there is none; call again until it is nil.
+  public mutating func process() throws(BatonError) -> Order? {
+    if !link.isConnected {
+      do throws(BatonError) {
+        guard try link.connect(timeoutNanoseconds: 1_000_000_000) else { return nil }
+      } catch .refused(let refusal, _) {
+        return .release(refusal)
+      }
+    }
+    while let message = try link.receive(until: 0) {
+      guard case .source(var source) = link.side else { preconditionFailure("not an owner") }
+      if case .preflight = message { return .preflight }
+      if case .refusal(let refusal, _) = message { return .release(refusal) }
+      let action = source.take(message)
+      link.side = .source(source)
+      switch action {
+      case .prepare(let handoff): return .prepare(handoff: handoff)
+      case .freeze(let handoff): return .freeze(handoff: handoff)
+      case .sayResumed(let handoff):
+        link.presented = nil
+        try link.send(.resumed(handoff: handoff))
+        return .attemptOver(handoff: handoff)
+      case .sayRunning(let epoch): try link.send(.running(epoch: epoch, firstInstruction: 0))
+      case .release(let refusal): return .release(refusal)
+      case .goOn, .takeBack, .sayTookBack, .run, nil: continue
+      }
+    }
+    return nil
+  }
+
+  /// Offers the guest to the successor, while it runs.
+  ///
+  /// The descriptors stay the caller's. An empty state memfd is made here, outside of the blackout.
+  ///
+  /// - Parameters:
+  ///   - ram: Borrowed memfds, one for each of the manifest's files, sealed with ``Seals/ram``.
+  ///   - vm: The source's VM, so that the guest outlives this process once it is staged; nil to keep
+  ///     it here. Must agree with `manifest.hasVM`.
+  ///   - named: Borrowed descriptors, one for each of the manifest's names.
+  public mutating func offer(
+    handoff: UInt64, _ manifest: Manifest, ram: [Int32], vm: Int32?, named: [Int32]
+  ) throws(BatonError) {
+    precondition(ram.count == manifest.files.count && named.count == manifest.names.count)
+    precondition((vm != nil) == manifest.hasVM)
+    let presented: DescriptorList
+    do throws(SystemError) {
+      let state = try Memfd.create(name: "baton-state", byteCount: 0)
+      presented = try DescriptorList(
+        duplicating: ram + [state.number] + (vm.map { [$0] } ?? []) + named)
+    } catch {
+      throw .system(error, doing: "making an offer")
+    }
+    link.manifest = manifest
+    let numbers = presented.borrowedNumbers
+    link.presented = consume presented
+    try link.send(.offer(handoff: handoff, manifest), descriptors: numbers)
+  }
+
+  /// Says that the guest cannot be handed over now; it runs on here.
+  public mutating func decline(
+    handoff: UInt64, _ refusal: Refusal, _ text: String
+  ) throws(BatonError) {
+    try link.send(.declined(handoff: handoff, refusal, text))
+  }
+
+  /// Answers a preflight.
+  public mutating func report(_ checks: [PreflightCheck]) throws(BatonError) {
+    try link.send(.preflightReport(checks))
+  }
+
+  /// The vCPUs stand still, by a freeze order that was taken up just now.
+  ///
+  /// - Parameter since: `CLOCK_MONOTONIC` of when the order was read, in nanoseconds.
+  public consuming func freeze(handoff: UInt64, since: UInt64) -> FrozenGuest {
+    let link = link
+    guard case .source(var source) = link.side else { preconditionFailure("not an owner") }
+    source.froze()
+    link.side = .source(source)
+    return FrozenGuest(link: link, handoff: handoff, since: since)
+  }
+
+  /// The guest has ended; the registry forgets its owner. Exit soon: the release deadline runs.
+  public consuming func end() throws(BatonError) {
+    try link.send(.ended(epoch: epoch))
+  }
+}

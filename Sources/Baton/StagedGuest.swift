@@ -1,0 +1,72 @@
+import BatonCore
+public import BatonWire
+import LinuxOS
+
+/// A guest whose baton has left the process. There is no way back but a verdict: this type cannot
+/// resume, run or stage.
+public struct StagedGuest: ~Copyable {
+  let link: RegistryLink
+  public let handoff: UInt64
+
+  init(link: RegistryLink, handoff: UInt64) {
+    self.link = link
+    self.handoff = handoff
+  }
+
+  public enum Verdict: ~Copyable {
+    /// The successor runs the guest: close everything and exit.
+    case release(Refusal?)
+    /// The guest was taken back and may run here.
+    case run(RunPermit)
+  }
+
+  /// Waits for the verdict, for as long as it takes: only the registry may decide.
+  ///
+  /// - Parameters:
+  ///   - takeBack: Called when the registry orders to take the guest back: receive the context into
+  ///     the take-back VM and restore the staged state, but do not run; false when the kernel says
+  ///     that the baton was used. May be called more than once. Never called for way `none`.
+  ///   - alarm: Called each time the registry has been gone or silent for its deadline.
+  public consuming func awaitVerdict(
+    takeBack: () -> Bool, alarm: () -> Void = {}
+  ) throws(BatonError) -> Verdict {
+    let link = link
+    var deadline = MonotonicClock.now() + UInt64(link.deadlines.registry) * 1_000_000
+    while true {
+      guard let message = try nextMessage(link, until: deadline) else {
+        if MonotonicClock.now() >= deadline {
+          alarm()
+          deadline = MonotonicClock.now() + UInt64(link.deadlines.registry) * 1_000_000
+        }
+        continue
+      }
+      guard case .source(var source) = link.side else { preconditionFailure("not an owner") }
+      let action = source.take(message)
+      link.side = .source(source)
+      switch action {
+      case .takeBack:
+        let succeeded = takeBack()
+        let answer = source.tookBack(succeeded)
+        link.side = .source(source)
+        try link.send(answer)
+      case .sayTookBack(let handoff): try link.send(.tookBack(handoff: handoff))
+      case .run(let epoch): return .run(RunPermit(link: link, epoch: epoch, isFresh: false))
+      case .release(let refusal): return .release(refusal)
+      case .prepare, .freeze, .goOn, .sayResumed, .sayRunning, nil: continue
+      }
+    }
+  }
+
+  /// A refusal of the first record releases too: the registry knows another owner.
+  private func nextMessage(
+    _ link: RegistryLink, until deadline: UInt64
+  ) throws(BatonError) -> RegistryMessage? {
+    do throws(BatonError) {
+      return try link.nextMessage(until: deadline)
+    } catch .refused(let refusal, _) {
+      return .release(refusal)
+    } catch .malformed {
+      return nil
+    }
+  }
+}

@@ -23,9 +23,10 @@ func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target
 }
 
 func program(
-  _ name: String, _ dependencies: [Target.Dependency], path: String? = nil
+  _ name: String, _ dependencies: [Target.Dependency], path: String? = nil, exclude: [String] = []
 ) -> Target {
-  .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
+  .executableTarget(
+    name: name, dependencies: dependencies, path: path, exclude: exclude, swiftSettings: strict)
 }
 
 func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -86,7 +87,7 @@ let package = Package(
     // Floor 6: programs.
     program("batond", ["RegistryService", argumentParser]),
     program("batonctl", ["LinuxOS", "RegistryInterface", "Varlink", argumentParser]),
-    program("baton-vmm", ["ReferenceVMM", argumentParser]),
+    program("baton-vmm", ["LinuxOS", "ReferenceVMM", argumentParser]),
     program("sevmodeld", ["ModelService", argumentParser]),
 
     // Tests, each a folder of sentences about one floor.
@@ -101,6 +102,20 @@ let package = Package(
     tests("ReferenceVMMTests", ["ReferenceVMM", "KVM", "GuestImage", "LinuxOS"]),
     tests("RegistryServiceTests", ["RegistryService", "BatonCore", "BatonWire", "LinuxOS"]),
     tests("BatonTests", ["Baton", "BatonWire", "LinuxOS"]),
+    .target(
+      name: "Harness", dependencies: ["LinuxOS", "BatonWire", "BatonCore", "RegistryInterface", "Varlink"],
+      path: "Tests/Harness", swiftSettings: strict),
+    program(
+      "baton-demo", ["Harness", "RegistryInterface", "LinuxOS", argumentParser], path: "Tests/Demo"),
+    program(
+      "baton-bench", ["Harness", "RegistryInterface", "LinuxOS", argumentParser, histogram],
+      path: "Tests/Bench", exclude: ["Floor"]),
+    .executableTarget(name: "bench-floor", path: "Tests/Bench/Floor"),
+    tests(
+      "IntegrationTests",
+      [
+        "Harness", "Baton", "BatonWire", "BatonCore", "RegistryInterface", "Varlink", "LinuxOS",
+      ]),
     program("baton-simulator", ["BatonCore", "BatonWire", "LinuxOS"], path: "Tests/Simulator"),
   ]
 )

@@ -91,3 +91,11 @@ extension ThisProcess {
     unsafe bytes.withUnsafeMutableBytes { unsafe clinux_wipe($0.baseAddress, $0.count) }
   }
 }
+
+extension ThisProcess {
+  /// Sends a signal to this process.
+  public static func signalSelf(_ signal: Int32) { _ = kill(getpid(), signal) }
+
+  /// A write to a pipe or socket that nobody reads any more becomes the error `EPIPE`.
+  public static func ignoreBrokenPipes() { _ = signal(SIGPIPE, SIG_IGN) }
+}

@@ -1,0 +1,189 @@
+import Baton
+import BatonWire
+import LinuxOS
+
+/// Everything of a guest that is in this process: RAM, devices, vCPUs, SEV context.
+final class GuestInstance {
+  let options: VMMOptions
+  let kind: MachineKind
+  let ram: OwnedDescriptor
+  let mapping: SharedMapping
+  let devices: MachineDevices
+  /// The VMM user's own descriptors, with their names.
+  let named: DescriptorList
+  let names: [String]
+  private(set) var machine: any Machine
+  let sev: SEVContext?
+  /// The machine made ahead, into which a guest is taken back (way `token`).
+  private var spare: (any Machine)?
+
+  static let formatName = "baton-vmm"
+
+  private init(
+    _ options: VMMOptions, kind: MachineKind, ram: consuming OwnedDescriptor, mapping: SharedMapping,
+    devices: MachineDevices, named: consuming DescriptorList, names: [String], machine: any Machine,
+    sev: SEVContext?
+  ) {
+    self.options = options
+    self.kind = kind
+    self.ram = ram
+    self.mapping = mapping
+    self.devices = devices
+    self.named = named
+    self.names = names
+    self.machine = machine
+    self.sev = sev
+  }
+
+  /// Loads a fresh guest. Nothing runs yet.
+  static func fresh(_ options: VMMOptions, kind: MachineKind) throws -> GuestInstance {
+    let ram = try Memfd.create(
+      name: "baton-ram", byteCount: UInt64(options.configuration.ramBytes), pages: options.pages)
+    try ram.addSeals(.ram)
+    let mapping = try SharedMapping(ram, byteCount: options.configuration.ramBytes)
+    try mapping.keepPrivate()
+    let disk = try options.diskPath.map { path throws(SystemError) in try Disk(path: path) }
+    let console = try options.console.map { console throws(SystemError) in
+      Console(try open(console))
+    }
+    let devices = MachineDevices(console: console ?? Console(), disk: disk)
+    let machine = try make(kind, mapping, options.configuration, devices, isFresh: true)
+    let sev =
+      options.sev == .model ? try SEVContext.launching(mapping, model: options.modelSocket) : nil
+    return GuestInstance(
+      options, kind: kind, ram: ram, mapping: mapping, devices: devices,
+      named: try DescriptorList(duplicating: options.named.map(\.number)),
+      names: options.named.map(\.name), machine: machine, sev: sev)
+  }
+
+  /// Makes everything for a guest that still runs at its source. Writes no guest RAM.
+  static func successor(
+    _ options: VMMOptions, kind: MachineKind, manifest: Manifest, parts: consuming Offer.Parts
+  ) throws -> GuestInstance {
+    guard manifest.files.count == 1, manifest.regions.count == 1,
+      manifest.regions[0].byteCount == UInt64(options.configuration.ramBytes),
+      Int(manifest.vcpuCount) == options.configuration.vcpuCount
+    else {
+      throw BatonError.unacceptable(
+        .badManifest,
+        "the guest has \(manifest.ramByteCount) bytes of RAM and \(manifest.vcpuCount) vCPUs, "
+          + "this VMM was started for \(options.configuration.ramBytes) and "
+          + "\(options.configuration.vcpuCount)")
+    }
+    guard (manifest.way == .token) == (options.sev == .model) else {
+      throw BatonError.unacceptable(.badManifest, "source and successor differ in --sev")
+    }
+    guard let ram = parts.ram.popFirst() else {
+      throw BatonError.unacceptable(.descriptorMismatch, "the offer has no RAM")
+    }
+    let mapping = try SharedMapping(ram, byteCount: options.configuration.ramBytes, populate: true)
+    try mapping.keepPrivate()
+    var console: Console?
+    var disk: Disk?
+    var names: [String] = []
+    var named = DescriptorList()
+    for name in manifest.names {
+      guard let descriptor = parts.named.popFirst() else { break }
+      switch name {
+      case consoleName: console = Console(descriptor)
+      case diskName: disk = try Disk(adopting: descriptor)
+      default:
+        names.append(name)
+        named.append(descriptor)
+      }
+    }
+    let devices = MachineDevices(console: console ?? Console(), disk: disk)
+    let machine = try make(kind, mapping, options.configuration, devices, isFresh: false)
+    let sev = options.sev == .model ? try SEVContext.target(model: options.modelSocket) : nil
+    return GuestInstance(
+      options, kind: kind, ram: ram, mapping: mapping, devices: devices, named: named, names: names,
+      machine: machine, sev: sev)
+  }
+
+  static let consoleName = "console"
+  static let diskName = "disk"
+
+  private static func make(
+    _ kind: MachineKind, _ mapping: SharedMapping, _ configuration: MachineConfiguration,
+    _ devices: MachineDevices, isFresh: Bool
+  ) throws(MachineError) -> any Machine {
+    switch (kind, isFresh) {
+    case (.software, true):
+      try SoftwareMachine.loadingGuest(into: mapping, configuration, devices: devices)
+    case (.software, false):
+      try SoftwareMachine.awaitingGuest(in: mapping, configuration, devices: devices)
+    case (.kvm, true): try KVMMachine.loadingGuest(into: mapping, configuration, devices: devices)
+    case (.kvm, false): try KVMMachine.awaitingGuest(in: mapping, configuration, devices: devices)
+    }
+  }
+
+  /// Opens `fd:N` or a path for appending.
+  static func open(_ place: String) throws(SystemError) -> OwnedDescriptor {
+    if place.hasPrefix("fd:"), let number = Int32(place.dropFirst(3)) {
+      var list = try DescriptorList(duplicating: [number])
+      if let descriptor = list.popFirst() { return descriptor }
+    }
+    return try Files.open(place, .append)
+  }
+
+  // MARK: Handing over
+
+  /// What travels with the guest.
+  func manifest() throws(SystemError) -> Manifest {
+    let identity = try ram.identity()
+    return Manifest(
+      way: sev == nil ? .none : .token, vcpuCount: UInt16(options.configuration.vcpuCount),
+      files: [
+        RAMFile(device: identity.device, inode: identity.inode, byteCount: identity.byteCount)
+      ],
+      regions: [
+        RAMRegion(
+          guestPhysicalAddress: 0, byteCount: UInt64(options.configuration.ramBytes), file: 0,
+          fileOffset: 0)
+      ],
+      hasVM: sev != nil && options.givesCustody,
+      names: deviceNames + names,
+      format: StateFormat(name: Self.formatName, version: options.stateFormat, features: features))
+  }
+
+  private var features: UInt64 {
+    (kind == .kvm ? MachineStateFormat.Feature.kvmVCPUs : MachineStateFormat.Feature.softwareVCPUs)
+      | (devices.disk == nil ? 0 : MachineStateFormat.Feature.disk)
+  }
+
+  private var deviceNames: [String] {
+    let console = (try? devices.console.duplicateDescriptor()) ?? nil
+    return (console == nil ? [] : [Self.consoleName]) + (devices.disk == nil ? [] : [Self.diskName])
+  }
+
+  /// Second descriptors of the devices, in the manifest's order, and the user's own.
+  func namedDescriptors() throws(SystemError) -> DescriptorList {
+    var list = DescriptorList()
+    if let console = try devices.console.duplicateDescriptor() { list.append(console) }
+    if let disk = devices.disk { list.append(try disk.duplicateDescriptor()) }
+    list.append(contentsOf: try named.duplicate())
+    return list
+  }
+
+  /// Makes what taking back needs, while the guest runs.
+  func prepareTakeBack() throws {
+    guard let sev else { return }
+    dropTakeBack()
+    try sev.makeSpare()
+    spare = try Self.make(kind, mapping, options.configuration, devices, isFresh: false)
+  }
+
+  func dropTakeBack() {
+    spare?.end()
+    spare = nil
+    sev?.dropSpare()
+  }
+
+  /// The machine made ahead takes the place of the one whose context was given away.
+  func switchToSpare(restoring state: [UInt8]) throws(MachineError) {
+    guard let next = spare else { return }
+    try next.restore(state)
+    machine = next
+    spare = nil
+  }
+}

@@ -1,0 +1,182 @@
+public import LinuxOS
+import Synchronization
+
+/// A machine whose vCPUs are threads that really write and check guest RAM all the time.
+public final class SoftwareMachine: Machine {
+  public let configuration: MachineConfiguration
+  public var kind: MachineKind { .software }
+  public var phase: MachinePhase { current.withLock { $0 } }
+
+  private let memory: SharedMapping
+  private let devices: MachineDevices
+  private let board: SoftwareBoard
+  private let vcpus: [SoftwareVCPU]
+  private let threads: [OSThread]
+  private let current: Mutex<MachinePhase>
+
+  /// Loads a guest into fresh RAM; ``start()`` runs it.
+  ///
+  /// - Parameter memory: All zero, at least `configuration.ramBytes` long.
+  public static func loadingGuest(
+    into memory: SharedMapping, _ configuration: MachineConfiguration, devices: MachineDevices
+  ) throws(MachineError) -> SoftwareMachine {
+    let machine = try SoftwareMachine(memory, configuration, devices, phase: .loaded)
+    GuestLoader.load(
+      into: memory, configuration, kind: .software, tickKilohertz: 1_000_000,
+      hasDisk: devices.disk != nil, hasKVMClock: true)
+    return machine
+  }
+
+  /// Prepares for a guest that runs elsewhere in the same RAM; writes nothing to it.
+  public static func awaitingGuest(
+    in memory: SharedMapping, _ configuration: MachineConfiguration, devices: MachineDevices
+  ) throws(MachineError) -> SoftwareMachine {
+    try SoftwareMachine(memory, configuration, devices, phase: .prepared)
+  }
+
+  private init(
+    _ memory: SharedMapping, _ configuration: MachineConfiguration, _ devices: MachineDevices,
+    phase: MachinePhase
+  ) throws(MachineError) {
+    try configuration.validate(mappedBytes: memory.byteCount)
+    self.memory = memory
+    self.configuration = configuration
+    self.devices = devices
+    let board = SoftwareBoard(memory: memory, devices: devices)
+    self.board = board
+    let vcpus = (0..<configuration.vcpuCount).map {
+      SoftwareVCPU(index: $0, memory: memory, board: board, configuration: configuration)
+    }
+    self.vcpus = vcpus
+    var threads: [OSThread] = []
+    do throws(SystemError) {
+      for vcpu in vcpus {
+        threads.append(try OSThread(name: "vcpu\(vcpu.index)") { vcpu.serve() })
+      }
+    } catch {
+      for vcpu in vcpus.prefix(threads.count) { vcpu.gate.end() }
+      for thread in threads { thread.join() }
+      throw .system(error)
+    }
+    self.threads = threads
+    current = Mutex(phase)
+  }
+
+  deinit { end() }
+
+  public func start() throws(MachineError) { try go("start", from: .loaded) }
+  public func resume() throws(MachineError) { try go("resume", from: .stopped) }
+  public func run() throws(MachineError) { try go("run", from: .restored) }
+
+  private func go(_ verb: String, from expected: MachinePhase) throws(MachineError) {
+    try current.withLock { (phase) throws(MachineError) in
+      guard phase == expected else { throw .wrongPhase(attempted: verb, phase: phase) }
+      board.expectFirstInstruction()
+      for vcpu in vcpus {
+        vcpu.firstStamp.store(0, ordering: .relaxed)
+        vcpu.gate.letRun()
+      }
+      phase = .running
+    }
+  }
+
+  @discardableResult
+  public func stop() -> UInt64 {
+    current.withLock { phase in
+      if phase == .running {
+        // All are told before the first one is waited for.
+        for vcpu in vcpus { vcpu.tellToPark() }
+        for vcpu in vcpus { vcpu.waitUntilParked() }
+        phase = .stopped
+      }
+    }
+    board.finishOutput()
+    return lastInstruction
+  }
+
+  private var lastInstruction: UInt64 {
+    var latest: UInt64 = 0
+    for vcpu in vcpus { latest = max(latest, vcpu.lastStamp.load(ordering: .acquiring)) }
+    return latest
+  }
+
+  public func saveState(format: UInt16) throws(MachineError) -> [UInt8] {
+    try current.withLock { (phase) throws(MachineError) in
+      guard phase == .stopped else { throw .wrongPhase(attempted: "save its state", phase: phase) }
+    }
+    guard format >= MachineStateFormat.oldest, format <= MachineStateFormat.current else {
+      throw .state(.unreadableFormat(format))
+    }
+    let board = board.save(format: format)
+    var features = MachineStateFormat.Feature.softwareVCPUs
+    if devices.disk != nil { features |= MachineStateFormat.Feature.disk }
+    if !board.pendingConsole.isEmpty { features |= MachineStateFormat.Feature.pendingConsole }
+    var state = MachineState(
+      format: format, kind: .software, features: features, ramBytes: UInt64(configuration.ramBytes),
+      vcpuCount: configuration.vcpuCount)
+    do throws(MachineStateError) {
+      state.add(.devices, try board.encoded(format: format))
+    } catch { throw .state(error) }
+    for vcpu in vcpus {
+      state.add(.softwareVCPU, index: vcpu.index, vcpu.registers.withLock { $0.encoded() })
+    }
+    return state.encoded()
+  }
+
+  public func restore(_ bytes: [UInt8]) throws(MachineError) {
+    try current.withLock { (phase) throws(MachineError) in
+      guard phase == .prepared || phase == .restored else {
+        throw .wrongPhase(attempted: "take a guest's state", phase: phase)
+      }
+      try GuestLoader.check(memory, configuration)
+      let boardState: DeviceState
+      var registers: [SoftwareVCPU.Registers] = []
+      do throws(MachineStateError) {
+        let state = try MachineState(decoding: bytes, for: .software, configuration)
+        boardState = try DeviceState(decoding: state.bytes(of: .devices), format: state.format)
+        for vcpu in vcpus {
+          let value = try SoftwareVCPU.Registers(
+            decoding: state.bytes(of: .softwareVCPU, index: vcpu.index))
+          try vcpu.check(value)
+          registers.append(value)
+        }
+      } catch { throw .state(error) }
+      for (vcpu, value) in zip(vcpus, registers) { vcpu.registers.withLock { $0 = value } }
+      board.restore(boardState)
+      phase = .restored
+    }
+  }
+
+  public var firstInstruction: UInt64? {
+    var earliest: UInt64?
+    for vcpu in vcpus {
+      let stamp = vcpu.firstStamp.load(ordering: .acquiring)
+      if stamp != 0 { earliest = min(earliest ?? stamp, stamp) }
+    }
+    return earliest
+  }
+
+  public func waitForFirstInstruction(timeoutNanoseconds: UInt64) -> UInt64? {
+    board.waitForFirstInstruction(timeoutNanoseconds: timeoutNanoseconds)
+    return firstInstruction
+  }
+
+  /// A software vCPU always goes on.
+  public var failure: MachineError? { nil }
+
+  /// A software guest's clock goes on by itself.
+  public var remarks: [String] { [] }
+
+  public func report() throws(MachineError) -> GuestReport { try GuestReport(reading: memory) }
+
+  public func end() {
+    stop()
+    let alreadyEnded = current.withLock { phase in
+      defer { phase = .ended }
+      return phase == .ended
+    }
+    if alreadyEnded { return }
+    for vcpu in vcpus { vcpu.gate.end() }
+    for thread in threads { thread.join() }
+  }
+}

@@ -1,0 +1,205 @@
+import Baton
+import BatonWire
+import LinuxOS
+import SEVABI
+
+/// The VMM as the guest's owner: it runs the guest, hands it over when asked, and takes it back only
+/// when ordered.
+struct SourceRole {
+  let instance: GuestInstance
+  let signals: SignalQueue
+  let log: VMMLog
+
+  /// Runs until the guest is released or ends; how the process's life ended.
+  func own(_ guest: consuming RunningGuest) throws -> VMMOutcome {
+    var guest: RunningGuest? = consume guest
+    while var running = guest.take() {
+      if let order = try running.process() {
+        switch try carryOut(order, consume running) {
+        case .goesOn(let next): guest = consume next
+        case .over(let outcome): return outcome
+        }
+        continue
+      }
+      switch signals.next() {
+      case .end:
+        try end(consume running)
+        return .ended
+      case .report: log.report(instance)
+      case nil:
+        if let failure = instance.machine.failure { log.sayOnce("the guest cannot go on: \(failure)") }
+        try signals.wait(
+          also: running.descriptor, timeoutNanoseconds: running.descriptor < 0 ? 50_000_000 : nil)
+      }
+      guest = consume running
+    }
+    return .failed
+  }
+
+  private func carryOut(
+    _ order: RunningGuest.Order, _ guest: consuming RunningGuest
+  ) throws -> Next {
+    switch order {
+    case .prepare(let handoff): try offer(handoff, &guest)
+    case .attemptOver(let handoff):
+      instance.dropTakeBack()
+      log.event("attemptOver", [("handoff", .number(handoff))])
+    case .preflight: try guest.report(Preflight(instance).checks())
+    case .release(let refusal): return .over(release(refusal))
+    case .freeze(let handoff): return try handOver(guest, handoff)
+    }
+    return .goesOn(guest)
+  }
+
+  private func end(_ guest: consuming RunningGuest) throws {
+    instance.machine.stop()
+    log.report(instance)
+    try guest.end()
+    instance.machine.end()
+    log.event("ended")
+  }
+
+  enum Next: ~Copyable {
+    case goesOn(RunningGuest)
+    case over(VMMOutcome)
+  }
+
+  // MARK: Prepare
+
+  private func offer(_ handoff: UInt64, _ running: inout RunningGuest) throws {
+    CrashPoint.sourcePrepare.reached()
+    let manifest = try instance.manifest()
+    do {
+      try instance.prepareTakeBack()
+    } catch {
+      try running.decline(
+        handoff: handoff, .sourceDeclined, "no VM to take the guest back into: \(error)")
+      return
+    }
+    let named = try instance.namedDescriptors()
+    try running.offer(
+      handoff: handoff, manifest, ram: [instance.ram.number],
+      vm: manifest.hasVM ? instance.sev?.vmNumber : nil, named: named.borrowedNumbers)
+    log.event("offered", [("handoff", .number(handoff))])
+    CrashPoint.sourceOffered.reached()
+  }
+
+  // MARK: Freeze to verdict
+
+  private func handOver(_ running: consuming RunningGuest, _ handoff: UInt64) throws -> Next {
+    let since = MonotonicClock.now()
+    let machine = instance.machine
+    let lastInstruction = machine.stop()
+    var frozen = running.freeze(handoff: handoff, since: since)
+    CrashPoint.sourceFrozen.reached()
+    let state: [UInt8]
+    do {
+      state = try machine.saveState(format: instance.options.stateFormat)
+    } catch {
+      log.say("saving the guest's state failed, it goes on here: \(error)")
+      return .goesOn(try frozen.goOn { resume(machine) })
+    }
+    var secret = [UInt8](repeating: 0, count: InfoToken.byteCount)
+    defer { SecureBytes.wipe(&secret) }
+    if let sev = instance.sev {
+      do {
+        let token = try sev.send()
+        token.write(into: &secret, at: 0)
+      } catch {
+        log.say("LOCAL_SEND failed, the guest goes on here: \(error)")
+        return .goesOn(try frozen.goOn { resume(machine) })
+      }
+      frozen.gaveUpContext()
+      CrashPoint.sourceContextSent.reached()
+    }
+    if frozen.isOverdue {
+      log.say("the time to stage is over, the guest goes on here")
+      guard takeBack(secret, state) else { return .over(.failed) }
+      return .goesOn(try frozen.goOn { runTakenBack(state) })
+    }
+    let staged = try frozen.stage(state: state, lastInstruction: lastInstruction) { envelope in
+      for (index, byte) in secret.enumerated() { envelope[StateEnvelope.batonOffset + index] = byte }
+    }
+    CrashPoint.sourceStaged.reached()
+    log.event(
+      "staged", [("handoff", .number(handoff)), ("lastInstruction", .number(lastInstruction))])
+    return try awaitVerdict(staged, secret, state)
+  }
+
+  private func awaitVerdict(
+    _ staged: consuming StagedGuest, _ secret: [UInt8], _ state: [UInt8]
+  ) throws -> Next {
+    let verdict = try staged.awaitVerdict(
+      takeBack: { takeBack(secret, state) },
+      alarm: {
+        log.say(
+          "the registry has been gone or silent for its deadline; the guest waits paused here, "
+            + "start batond or ask batonctl show \(instance.options.guest)")
+      })
+    switch consume verdict {
+    case .release(let refusal): return .over(release(refusal))
+    case .run(let permit):
+      let epoch = permit.epoch
+      let manifest = try instance.manifest()
+      let running = try permit.run(manifest: manifest) {
+        runTakenBack(state)
+        return instance.machine.waitForFirstInstruction(timeoutNanoseconds: 1_000_000_000) ?? 0
+      }
+      instance.dropTakeBack()
+      log.event("running", [("epoch", .number(epoch)), ("takenBack", .number(1))])
+      return .goesOn(running)
+    }
+  }
+
+  /// Way `token`: receives the own token into the machine made ahead; false when it was used.
+  private func takeBack(_ secret: [UInt8], _ state: [UInt8]) -> Bool {
+    guard let sev = instance.sev else { return true }
+    var copy = secret
+    guard let token = InfoToken(takingFrom: &copy, at: 0) else { return false }
+    do {
+      try sev.takeBack(token)
+      try instance.switchToSpare(restoring: state)
+    } catch {
+      log.say("taking the guest back: \(error)")
+      return false
+    }
+    CrashPoint.sourceTookBack.reached()
+    log.event("tookBack")
+    return true
+  }
+
+  /// Lets a guest run that was stopped here: from the restored machine, or in place (way `none`).
+  private func runTakenBack(_ state: [UInt8]) {
+    let machine = instance.machine
+    do {
+      switch machine.phase {
+      case .restored: try machine.run()
+      case .stopped: try machine.resume()
+      case .loaded, .prepared, .running, .ended: break
+      }
+    } catch {
+      log.say("the guest taken back cannot run: \(error)")
+    }
+  }
+
+  private func resume(_ machine: any Machine) {
+    do {
+      try machine.resume()
+    } catch {
+      log.say("the guest cannot go on in place: \(error)")
+    }
+  }
+
+  // MARK: Ends
+
+  private func release(_ refusal: Refusal?) -> VMMOutcome {
+    CrashPoint.sourceReleased.reached()
+    if instance.options.misbehaviour == .runAfterRelease {
+      log.event("misbehaving")
+      resume(instance.machine)
+      while true { try? signals.wait(also: -1, timeoutNanoseconds: nil) }
+    }
+    instance.machine.end()
+    return log.released(refusal)
+  }
+}

@@ -1,0 +1,168 @@
+import Baton
+import BatonWire
+import LinuxOS
+import SEVABI
+import SEVDevice
+
+/// The VMM as the guest's successor: everything is made while the guest runs elsewhere; nothing runs
+/// here before the verdict.
+struct SuccessorRole {
+  let options: VMMOptions
+  let kind: MachineKind
+  let signals: SignalQueue
+  let log: VMMLog
+
+  private enum Step: ~Copyable {
+    case over(VMMOutcome)
+    /// The attempt ended and the source offers once more.
+    case offeredAgain(Offer)
+  }
+
+  /// Takes the guest over and owns it from then on.
+  func take(_ first: consuming Offer) throws -> VMMOutcome {
+    var pending: Offer? = consume first
+    while let offer = pending.take() {
+      switch try prepare(offer) {
+      case .over(let outcome): return outcome
+      case .offeredAgain(let next): pending = consume next
+      }
+    }
+    return .failed
+  }
+
+  // MARK: While the guest runs at its source
+
+  private func prepare(_ offer: consuming Offer) throws -> Step {
+    log.event("attached", [("handoff", .number(offer.handoff))])
+    CrashPoint.successorOffered.reached()
+    if options.misbehaviour == .decline {
+      try offer.decline(.successorDeclined, "this VMM declines every offer")
+      return .over(.refused)
+    }
+    do {
+      try offer.check()
+    } catch {
+      log.say("\(error); the guest runs on at its source")
+      try offer.decline(refusal(of: error), "\(error)")
+      return .over(.refused)
+    }
+    let manifest = offer.manifest
+    let taken = try offer.take()
+    let parts = taken.parts
+    let next = taken.next
+    let instance: GuestInstance
+    do {
+      instance = try GuestInstance.successor(options, kind: kind, manifest: manifest, parts: parts)
+    } catch {
+      log.say("preparing to take the guest: \(error); the guest runs on at its source")
+      try next.decline((error as? BatonError).map(refusal) ?? .successorDeclined, "\(error)")
+      return .over(.refused)
+    }
+    let prepared = try next.ready()
+    log.event("ready")
+    CrashPoint.successorReady.reached()
+    switch try prepared.awaitClaim(milliseconds: options.patienceMilliseconds) {
+    case .claim(let claim): return .over(try use(claim, instance))
+    case .offered(let again):
+      instance.machine.end()
+      return .offeredAgain(again)
+    case .released(let refusal):
+      instance.machine.end()
+      return .over(log.released(refusal))
+    }
+  }
+
+  private func refusal(of error: BatonError) -> Refusal {
+    switch error {
+    case .unacceptable(let refusal, _): refusal
+    case .system, .refused, .malformed, .registryUnreachable, .badState: .successorDeclined
+    }
+  }
+
+  // MARK: From the baton to the verdict
+
+  private func use(_ claim: consuming Claim, _ instance: GuestInstance) throws -> VMMOutcome {
+    CrashPoint.successorClaimed.reached()
+    if options.misbehaviour == .returnBaton {
+      try claim.giveBack()
+      return .refused
+    }
+    var envelope: [UInt8]
+    let state: [UInt8]
+    do {
+      envelope = try claim.readEnvelope()
+      state = Array(envelope[StateEnvelope.headerByteCount...])
+      // Everything that can be refused is refused before the baton is used up.
+      _ = try MachineState(decoding: state)
+    } catch {
+      log.say("\(error); the baton goes back unused")
+      try claim.giveBack()
+      return .refused
+    }
+    defer { SecureBytes.wipe(&envelope) }
+    switch receive(&envelope, instance) {
+    case .received: break
+    case .used:
+      try claim.foundUsed()
+      return .refused
+    case .untouched:
+      try claim.giveBack()
+      return .refused
+    }
+    CrashPoint.successorContextReceived.reached()
+    do {
+      try instance.machine.restore(state)
+    } catch {
+      log.say("the guest's state cannot be restored after its context was received: \(error)")
+      return .failed
+    }
+    let received = try claim.received()
+    CrashPoint.successorReceived.reached()
+    let verdict = try received.awaitVerdict {
+      log.say("the registry has been gone for its deadline; the guest waits paused here, start batond")
+    }
+    switch consume verdict {
+    case .release(let refusal):
+      instance.machine.end()
+      return log.released(refusal)
+    case .run(let permit): return try run(permit, instance)
+    }
+  }
+
+  private enum Reception { case received, used, untouched }
+
+  private func receive(_ envelope: inout [UInt8], _ instance: GuestInstance) -> Reception {
+    guard let sev = instance.sev else { return .received }
+    guard let token = InfoToken(takingFrom: &envelope, at: StateEnvelope.batonOffset) else {
+      log.say("the staged state has no baton")
+      return .untouched
+    }
+    do throws(SEVError) {
+      try sev.receive(token)
+      return .received
+    } catch {
+      log.say("\(error)")
+      return error.reason == .badAddress ? .used : .untouched
+    }
+  }
+
+  private func run(_ permit: consuming RunPermit, _ instance: GuestInstance) throws -> VMMOutcome {
+    let epoch = permit.epoch
+    let manifest = try instance.manifest()
+    var failure: MachineError?
+    let running = try permit.run(manifest: manifest) {
+      do throws(MachineError) {
+        try instance.machine.run()
+      } catch {
+        failure = error
+      }
+      return instance.machine.waitForFirstInstruction(timeoutNanoseconds: 1_000_000_000) ?? 0
+    }
+    if let failure { log.say("the guest cannot run: \(failure)") }
+    log.event(
+      "running",
+      [("epoch", .number(epoch)), ("firstInstruction", .number(instance.machine.firstInstruction ?? 0))])
+    CrashPoint.successorRunning.reached()
+    return try SourceRole(instance: instance, signals: signals, log: log).own(running)
+  }
+}

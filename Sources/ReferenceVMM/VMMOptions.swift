@@ -1,0 +1,57 @@
+public import LinuxOS
+
+/// What the command line of the reference VMM says. The same options start a fresh guest or a
+/// successor; what a successor takes over (RAM, disk, console, named descriptors) it does not open.
+public struct VMMOptions: Sendable {
+  public enum SEVChoice: String, Sendable, CaseIterable { case model, none }
+  /// Ways in which a test makes this VMM break the rules; never used otherwise.
+  public enum Misbehaviour: String, Sendable, CaseIterable {
+    /// Goes on running the guest after the verdict `release`.
+    case runAfterRelease = "run-after-release"
+    /// Gives the baton back instead of using it.
+    case returnBaton = "return-baton"
+    /// Declines every offer.
+    case decline
+  }
+
+  public var guest: String
+  public var configuration: MachineConfiguration
+  public var pages: PageSize
+  public var kind: MachineKindChoice
+  public var sev: SEVChoice
+  public var modelSocket: String
+  public var registry: String
+  public var diskPath: String?
+  /// Where console lines go: a path (appended to) or `fd:N`, an inherited descriptor.
+  public var console: String?
+  /// Where events go as JSON lines: a path (appended to) or `fd:N`.
+  public var events: String?
+  /// Inherited descriptors that travel with the guest, by name.
+  public var named: [(name: String, number: Int32)]
+  /// Whether the VM descriptor goes into custody, so that a staged guest outlives its source.
+  public var givesCustody: Bool
+  /// Insist on being the first owner.
+  public var isFresh: Bool
+  public var build: String
+  /// How long to wait for the registry and for its decisions, milliseconds.
+  public var patienceMilliseconds: UInt64
+  /// The state format to say and write; older ones serve tests of going back.
+  public var stateFormat: UInt16
+  public var misbehaviour: Misbehaviour?
+
+  public init(guest: String, configuration: MachineConfiguration) {
+    self.guest = guest
+    self.configuration = configuration
+    pages = .base
+    kind = .auto
+    sev = .none
+    modelSocket = "/run/baton/sevmodeld"
+    registry = "/run/baton/handoff"
+    named = []
+    givesCustody = true
+    isFresh = false
+    build = "baton-vmm"
+    patienceMilliseconds = 60_000
+    stateFormat = MachineStateFormat.current
+  }
+}

@@ -71,3 +71,11 @@ extension ProcessStartTime {
     return nil
   }
 }
+
+extension Files {
+  /// Sets the permission bits of a file. The corresponding C function is `chmod`.
+  public static func changeMode(of path: String, to mode: UInt32) throws(SystemError) {
+    // SAFETY: the string lives for the call, which copies the path.
+    _ = try checked(.chmod, on: path) { unsafe Int(clinux_chmod(path, mode)) }
+  }
+}

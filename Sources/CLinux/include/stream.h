@@ -1,4 +1,4 @@
-/* Stream sockets: plain bytes, no descriptors. See clinux.h for the convention of results. */
+/* Stream sockets: plain bytes, no descriptors. See system_calls.h for the convention of results. */
 #ifndef BATON_CLINUX_STREAM_H
 #define BATON_CLINUX_STREAM_H
 

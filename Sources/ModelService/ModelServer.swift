@@ -1,0 +1,173 @@
+import Glibc
+public import LinuxOS
+import SEVABI
+import SEVDevice
+import SEVModel
+
+/// The software model of KVM-SEV and the AMD Secure Processor as a server: one thread, one loop, no timers.
+///
+/// It never touches memory of a caller. While a request waits for its caller's answer, requests on other VMs go
+/// on; those on the same VM wait, as they do for KVM's lock of the VM.
+public final class ModelServer {
+  private let listener: LocalListener
+  private let queue: EventQueue
+  var live: LiveDescriptors
+  let options: ModelServerOptions
+  var host: ModelHost
+  var connections: [UInt64: PeerConnection] = [:]
+  private var nextKey: UInt64 = Key.firstConnection
+  /// VMs with an unfinished request, and who waits for its end, in order.
+  var busy: [VirtualMachineID: [PeerConnection]] = [:]
+  /// Requests whose turn came and which have not begun, with the VM that each waited for.
+  var unlocked: [(PeerConnection, VirtualMachineID)] = []
+  /// VMs that hung up while a request on them was unfinished.
+  var doomed: Set<VirtualMachineID> = []
+  /// Given up for a moment when no other descriptor is left.
+  private var spare: OwnedDescriptor?
+  private var buffer = [UInt8](repeating: 0, count: ModelWire.maximumByteCount)
+
+  private enum Key {
+    static let listener: UInt64 = 0
+    static let stop: UInt64 = 1
+    static let live: UInt64 = 2
+    static let firstConnection: UInt64 = 3
+  }
+
+  /// Makes a server on a listening seqpacket socket.
+  public init(
+    listener: consuming LocalListener, options: ModelServerOptions = ModelServerOptions()
+  ) throws(SystemError) {
+    self.listener = listener
+    self.options = options
+    host = ModelHost(configuration: options.configuration)
+    queue = try EventQueue()
+    live = try LiveDescriptors()
+    try self.listener.descriptor.setNonblocking(true)
+    try queue.watch(self.listener.descriptor.number, forData: true, key: Key.listener)
+    try queue.watch(live.pollNumber, forData: true, key: Key.live)
+    spare = try Files.open("/dev/null", .readOnly)
+    ServerSupport.raiseDescriptorLimit()
+  }
+
+  /// Serves until `stop` is readable. All guests of the model end with the server.
+  ///
+  /// - Throws: What the event queue itself fails with. A caller can make none of its own trouble the server's.
+  public func run(until stop: borrowing OwnedDescriptor) throws(SystemError) {
+    try queue.watch(stop.number, forData: true, key: Key.stop)
+    while true {
+      for event in try queue.events(waits: true) {
+        switch event.key {
+        case Key.listener: acceptConnections()
+        case Key.stop: return
+        case Key.live: try destroyHungUp()
+        default:
+          if let connection = connections[event.key] { try receive(on: connection) }
+        }
+        beginUnlocked()
+      }
+    }
+  }
+
+  // MARK: Connections
+
+  private func acceptConnections() {
+    while true {
+      let descriptor: OwnedDescriptor
+      do throws(SystemError) {
+        descriptor = try listener.accept()
+      } catch {
+        if error.code == EMFILE || error.code == ENFILE { turnOneAway() }
+        return
+      }
+      guard connections.count < options.maximumConnections else { continue }
+      let key = nextKey
+      nextKey += 1
+      do throws(SystemError) {
+        try queue.watch(descriptor.number, forData: true, key: key)
+        connections[key] = PeerConnection(key: key, socket: SeqpacketSocket(adopting: descriptor))
+      } catch {
+        continue
+      }
+    }
+  }
+
+  /// Accepts and closes one connection though no descriptor is left, else the listener would stay readable and the loop
+  /// would never sleep.
+  private func turnOneAway() {
+    spare = nil
+    _ = try? listener.accept()
+    spare = try? Files.open("/dev/null", .readOnly)
+  }
+
+  /// Closes a connection. A request that waited for an answer ends as if the caller's memory were gone.
+  func drop(_ connection: PeerConnection) {
+    guard connections.removeValue(forKey: connection.key) != nil else { return }
+    switch connection.state {
+    case .idle: break
+    case .queued(let request):
+      connection.state = .idle
+      busy[request.machine]?.removeAll { $0 === connection }
+    case .asking(let request, let step):
+      connection.state = .idle
+      advance(refuse(step), of: request, on: connection)
+    }
+  }
+
+  func send(_ record: [UInt8], descriptors: [Int32] = [], on connection: PeerConnection) {
+    do throws(SystemError) {
+      try connection.socket.send(record, descriptors: descriptors, wait: false)
+    } catch {
+      drop(connection)
+    }
+  }
+
+  func finish(_ connection: PeerConnection, error: Int32) {
+    send(PendingRequest.finished(error: error), on: connection)
+  }
+
+  private func receive(on connection: PeerConnection) throws(SystemError) {
+    let received: ReceivedRecord
+    do throws(ReceiveFailure) {
+      guard let record = try connection.socket.receive(into: &buffer, wait: false) else {
+        return drop(connection)
+      }
+      received = record
+    } catch {
+      if case .system(let failure) = error, failure.wouldBlock { return }
+      return drop(connection)
+    }
+    // Whatever was closed before this request was sent is closed now.
+    try destroyHungUp()
+    var record = Array(buffer[..<received.byteCount])
+    handle(record, received.takeDescriptors(), on: connection)
+    // It may have held a token.
+    ServerSupport.wipe(&record)
+    for index in record.indices { buffer[index] = 0 }
+  }
+
+  private func handle(
+    _ record: [UInt8], _ descriptors: consuming DescriptorList, on connection: PeerConnection
+  ) {
+    guard let kind = ModelWire.kind(of: record.span) else { return drop(connection) }
+    switch (kind, connection.state) {
+    case (.makeMachine, .idle): make(.machine, record, on: connection)
+    case (.openFirmware, .idle): make(.firmware, record, on: connection)
+    case (.memoryEncryptOperation, .idle):
+      start(.memoryEncryptOperation, record, descriptors, on: connection)
+    case (.registerRegion, .idle): start(.registerRegion, record, descriptors, on: connection)
+    case (.unregisterRegion, .idle): start(.unregisterRegion, record, descriptors, on: connection)
+    case (.answer, .asking(let request, let step)):
+      guard let next = answer(step, record, descriptors) else { return drop(connection) }
+      connection.state = .idle
+      advance(next, of: request, on: connection)
+    case (.undeliverable, .idle):
+      if let undo = connection.undo { host.undo(undo) }
+      connection.undo = nil
+      finish(connection, error: KernelError.badAddress.rawValue)
+    case (.makeMachine, _), (.openFirmware, _), (.memoryEncryptOperation, _), (.registerRegion, _),
+      (.unregisterRegion, _), (.answer, _), (.undeliverable, _), (.finished, _), (.question, _), (.made, _):
+      // A second request before the first one is answered, an answer to nothing, or a record of the model's own.
+      drop(connection)
+    }
+  }
+}

@@ -22,6 +22,8 @@ public final class KVMMachine: Machine {
   private let timeRemarks = Mutex<[String]>([])
   /// The boot vCPU's stamp in RAM when the latest run began, to see its first iteration.
   private let stampBefore = Atomic<UInt64>(0)
+  /// The stamp that ``waitForFirstInstruction(timeoutNanoseconds:)`` saw; 0 before that.
+  private let stampAfter = Atomic<UInt64>(0)
 
   /// Loads a guest into fresh RAM; ``start()`` runs it.
   ///
@@ -62,8 +64,6 @@ public final class KVMMachine: Machine {
         try KVMSystem(), vcpuCount: configuration.vcpuCount,
         memory: Self.memorySlots(memory, configuration), trace: trace)
       honoursTSCOffset = vm.honoursTSCOffset()
-      // Walks the path of saving once while nobody waits for it.
-      _ = try vm.save()
     } catch { throw .kvm(error) }
     self.vm = vm
     let vcpus = vm.vcpus.map { KVMVCPUThread($0, board: board) }
@@ -80,7 +80,19 @@ public final class KVMMachine: Machine {
     }
     self.threads = threads
     current = Mutex(phase)
+    do throws(KVMError) { try warmUp() } catch { throw .kvm(error) }
     trace?.clear()
+  }
+
+  /// Walks the paths of saving and restoring once, with the VM's own fresh state, while nobody waits
+  /// for them.
+  private func warmUp() throws(KVMError) {
+    let saved = try vm.save()
+    guard
+      let bytes = try? encodedState(saved.vcpus, saved.board, MachineStateFormat.current),
+      let decoded = try? decodedState(bytes)
+    else { return }
+    _ = try vm.restore(vcpus: decoded.vcpus, board: decoded.board)
   }
 
   deinit { end() }
@@ -139,6 +151,7 @@ public final class KVMMachine: Machine {
       guard phase == expected else { throw .wrongPhase(attempted: verb, phase: phase) }
       do throws(KVMError) { try last() } catch { throw .kvm(error) }
       stampBefore.store(guestStamp, ordering: .relaxed)
+      stampAfter.store(0, ordering: .relaxed)
       for vcpu in vcpus { vcpu.letRun() }
       phase = .running
     }
@@ -150,10 +163,11 @@ public final class KVMMachine: Machine {
       if phase == .running {
         for vcpu in vcpus { vcpu.tellToPark() }
         for vcpu in vcpus { vcpu.waitUntilParked() }
+        // Only now: once state was saved, output that waits is the successor's.
+        board.finishOutput()
         phase = .stopped
       }
     }
-    board.finishOutput()
     return vcpus.reduce(0) { max($0, $1.lastStamp.load(ordering: .acquiring)) }
   }
 
@@ -166,20 +180,24 @@ public final class KVMMachine: Machine {
     }
     let saved: (vcpus: [KVMVCPUState], board: KVMBoardState)
     do throws(KVMError) { saved = try vm.save() } catch { throw .kvm(error) }
-    let deviceState = board.save(format: format)
-    var features = MachineStateFormat.Feature.kvmVCPUs
-    if devices.disk != nil { features |= MachineStateFormat.Feature.disk }
-    if !deviceState.pendingConsole.isEmpty { features |= MachineStateFormat.Feature.pendingConsole }
-    var state = MachineState(
-      format: format, kind: .kvm, features: features, ramBytes: UInt64(configuration.ramBytes),
-      vcpuCount: configuration.vcpuCount)
     do throws(MachineStateError) {
-      state.add(.devices, try deviceState.encoded(format: format))
+      return try encodedState(saved.vcpus, saved.board, format)
     } catch { throw .state(error) }
-    for (index, vcpu) in saved.vcpus.enumerated() {
+  }
+
+  private func encodedState(
+    _ vcpuStates: [KVMVCPUState], _ boardState: KVMBoardState, _ format: UInt16
+  ) throws(MachineStateError) -> [UInt8] {
+    let deviceState = board.save(format: format)
+    var state = MachineState(
+      format: format, kind: .kvm,
+      features: MachineStateFormat.Feature.kvmVCPUs | devices.features(deviceState),
+      ramBytes: UInt64(configuration.ramBytes), vcpuCount: configuration.vcpuCount)
+    state.add(.devices, try deviceState.encoded(format: format))
+    for (index, vcpu) in vcpuStates.enumerated() {
       state.add(.kvmVCPU, index: index, vcpu.encoded())
     }
-    state.add(.kvmBoard, saved.board.encoded())
+    state.add(.kvmBoard, boardState.encoded())
     return state.encoded()
   }
 
@@ -189,28 +207,28 @@ public final class KVMMachine: Machine {
         throw .wrongPhase(attempted: "take a guest's state", phase: phase)
       }
       try GuestLoader.check(memory, configuration)
-      let deviceState: DeviceState
-      let vcpuStates: [KVMVCPUState]
-      let boardState: KVMBoardState
-      do throws(MachineStateError) {
-        let state = try MachineState(decoding: bytes, for: .kvm, configuration)
-        deviceState = try DeviceState(decoding: state.bytes(of: .devices), format: state.format)
-        (vcpuStates, boardState) = try Self.decode(state)
-      } catch { throw .state(error) }
-
+      let decoded: DecodedState
+      do throws(MachineStateError) { decoded = try decodedState(bytes) } catch { throw .state(error) }
       do throws(KVMError) {
-        let offsetsAreRight = try vm.restore(vcpus: vcpuStates, board: boardState)
-        noteTime(offsetsAreRight: offsetsAreRight, board: boardState)
+        let offsetsAreRight = try vm.restore(vcpus: decoded.vcpus, board: decoded.board)
+        noteTime(offsetsAreRight: offsetsAreRight, board: decoded.board)
       } catch { throw .kvm(error) }
-      unattached.withLock { $0 = vcpuStates }
-      board.restore(deviceState)
+      unattached.withLock { $0 = decoded.vcpus }
+      board.restore(decoded.devices)
       phase = .restored
     }
   }
 
-  private static func decode(
-    _ state: MachineState
-  ) throws(MachineStateError) -> ([KVMVCPUState], KVMBoardState) {
+  private struct DecodedState {
+    var devices: DeviceState
+    var vcpus: [KVMVCPUState]
+    var board: KVMBoardState
+  }
+
+  private func decodedState(_ bytes: [UInt8]) throws(MachineStateError) -> DecodedState {
+    let state = try MachineState(decoding: bytes, for: .kvm, configuration)
+    try devices.check(state)
+    let deviceState = try DeviceState(decoding: state.bytes(of: .devices), format: state.format)
     var vcpus: [KVMVCPUState] = []
     for index in 0..<state.vcpuCount {
       let bytes = try state.bytes(of: .kvmVCPU, index: index)
@@ -219,7 +237,10 @@ public final class KVMMachine: Machine {
       }
     }
     let bytes = try state.bytes(of: .kvmBoard)
-    do throws(KVMStateError) { return (vcpus, try KVMBoardState(decoding: bytes)) } catch {
+    do throws(KVMStateError) {
+      return DecodedState(
+        devices: deviceState, vcpus: vcpus, board: try KVMBoardState(decoding: bytes))
+    } catch {
       throw .implausible("board: \(error)")
     }
   }
@@ -266,10 +287,24 @@ public final class KVMMachine: Machine {
     let pause = FutexWord(0)
     while true {
       let now = MonotonicClock.now()
-      if phase == .running && guestStamp != stampBefore.load(ordering: .relaxed) { return now }
+      let stamp = guestStamp
+      if phase == .running && stamp != stampBefore.load(ordering: .relaxed) {
+        stampAfter.store(stamp, ordering: .relaxed)
+        return now
+      }
       if now >= deadline { return nil }
       pause.wait(while: 0, timeoutNanoseconds: Self.pollNanoseconds)
     }
+  }
+
+  /// Of the boot vCPU, and up to one poll and one iteration too long.
+  public var feltPauseNanoseconds: UInt64? {
+    let before = stampBefore.load(ordering: .relaxed)
+    let after = stampAfter.load(ordering: .relaxed)
+    guard before != 0, after > before else { return nil }
+    let kilohertz = memory.load64(at: GuestABI.headerOffset + GuestABI.Header.tickKilohertz)
+    let (high, low) = (after - before).multipliedFullWidth(by: 1_000_000)
+    return high < kilohertz ? kilohertz.dividingFullWidth((high, low)).quotient : nil
   }
 
   static let pollNanoseconds: UInt64 = 20_000

@@ -48,6 +48,11 @@ public protocol Machine: AnyObject, Sendable {
   /// Waits for ``firstInstruction``; nil when the time ran out.
   func waitForFirstInstruction(timeoutNanoseconds: UInt64) -> UInt64?
 
+  /// The pause as the guest felt it: nanoseconds on its own clock from its last iteration before the
+  /// latest ``resume()`` or ``run()`` to its first one after it, the longest of its vCPUs. Nil before
+  /// ``waitForFirstInstruction(timeoutNanoseconds:)`` has seen that iteration.
+  var feltPauseNanoseconds: UInt64? { get }
+
   /// Why a vCPU cannot go on, when one cannot; its thread waits to be stopped.
   var failure: MachineError? { get }
 

@@ -9,4 +9,15 @@ public struct MachineDevices: Sendable {
     self.console = console
     self.disk = disk
   }
+
+  /// The features that a guest with these devices needs.
+  func features(_ state: DeviceState) -> UInt64 {
+    (disk == nil ? 0 : MachineStateFormat.Feature.disk)
+      | (state.pendingConsole.isEmpty ? 0 : MachineStateFormat.Feature.pendingConsole)
+  }
+
+  /// Refuses state of a guest that needs a device which is not here.
+  func check(_ state: MachineState) throws(MachineStateError) {
+    if state.features & MachineStateFormat.Feature.disk != 0 && disk == nil { throw .missingDisk }
+  }
 }

@@ -24,8 +24,8 @@ public struct MachineState: Hashable, Sendable {
 
   static let magic: UInt32 = 0x3153_4D42  // "BMS1"
   static let headerBytes = 32
-  /// More cannot be true: 32 KVM vCPUs of 32 KiB each.
-  static let maximumBytes = 2 << 20
+  /// More cannot be true: 32 KVM vCPUs with the largest XSAVE area of a host.
+  static let maximumBytes = 4 << 20
 
   public var format: UInt16
   /// `MachineKind` as a number.
@@ -86,6 +86,7 @@ public struct MachineState: Hashable, Sendable {
     guard bytes.count >= Self.headerBytes else {
       throw .truncated(needed: Self.headerBytes, available: bytes.count)
     }
+    guard bytes.count <= Self.maximumBytes else { throw .implausible("it has \(bytes.count) bytes") }
     let magic = try reader.take(UInt32.self)
     guard magic == Self.magic else { throw .notMachineState(magic: magic) }
     format = try reader.take(UInt16.self)

@@ -12,6 +12,7 @@ public enum MachineStateError: Error, Hashable, Sendable, CustomStringConvertibl
   case repeatedSection(MachineState.Section, index: Int)
   case unknownSection(UInt16)
   case wrongSectionSize(MachineState.Section, bytes: Int)
+  case missingDisk
   case implausible(String)
   case cannotExpress(format: UInt16, what: String)
 
@@ -39,6 +40,7 @@ public enum MachineStateError: Error, Hashable, Sendable, CustomStringConvertibl
     case .unknownSection(let id): "Machine state has a section of unknown kind \(id)"
     case .wrongSectionSize(let section, let bytes):
       "Section \(section) of the machine state has \(bytes) bytes, which cannot be"
+    case .missingDisk: "Machine state is of a guest with a disk, and no disk was handed over"
     case .implausible(let what): "Machine state cannot be true: \(what)"
     case .cannotExpress(let format, let what):
       "Format \(format) of the machine state has no place for \(what)"

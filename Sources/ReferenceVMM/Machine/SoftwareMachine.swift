@@ -60,6 +60,8 @@ public final class SoftwareMachine: Machine {
     }
     self.threads = threads
     current = Mutex(phase)
+    // Walks the paths of saving and restoring once while nobody waits for them.
+    _ = try? decodedState(encodedState(MachineStateFormat.current))
   }
 
   deinit { end() }
@@ -87,10 +89,11 @@ public final class SoftwareMachine: Machine {
         // All are told before the first one is waited for.
         for vcpu in vcpus { vcpu.tellToPark() }
         for vcpu in vcpus { vcpu.waitUntilParked() }
+        // Only now: once state was saved, output that waits is the successor's.
+        board.finishOutput()
         phase = .stopped
       }
     }
-    board.finishOutput()
     return lastInstruction
   }
 
@@ -107,16 +110,16 @@ public final class SoftwareMachine: Machine {
     guard format >= MachineStateFormat.oldest, format <= MachineStateFormat.current else {
       throw .state(.unreadableFormat(format))
     }
-    let board = board.save(format: format)
-    var features = MachineStateFormat.Feature.softwareVCPUs
-    if devices.disk != nil { features |= MachineStateFormat.Feature.disk }
-    if !board.pendingConsole.isEmpty { features |= MachineStateFormat.Feature.pendingConsole }
+    do throws(MachineStateError) { return try encodedState(format) } catch { throw .state(error) }
+  }
+
+  private func encodedState(_ format: UInt16) throws(MachineStateError) -> [UInt8] {
+    let deviceState = board.save(format: format)
     var state = MachineState(
-      format: format, kind: .software, features: features, ramBytes: UInt64(configuration.ramBytes),
-      vcpuCount: configuration.vcpuCount)
-    do throws(MachineStateError) {
-      state.add(.devices, try board.encoded(format: format))
-    } catch { throw .state(error) }
+      format: format, kind: .software,
+      features: MachineStateFormat.Feature.softwareVCPUs | devices.features(deviceState),
+      ramBytes: UInt64(configuration.ramBytes), vcpuCount: configuration.vcpuCount)
+    state.add(.devices, try deviceState.encoded(format: format))
     for vcpu in vcpus {
       state.add(.softwareVCPU, index: vcpu.index, vcpu.registers.withLock { $0.encoded() })
     }
@@ -129,22 +132,29 @@ public final class SoftwareMachine: Machine {
         throw .wrongPhase(attempted: "take a guest's state", phase: phase)
       }
       try GuestLoader.check(memory, configuration)
-      let boardState: DeviceState
-      var registers: [SoftwareVCPU.Registers] = []
+      let decoded: (devices: DeviceState, vcpus: [SoftwareVCPU.Registers])
       do throws(MachineStateError) {
-        let state = try MachineState(decoding: bytes, for: .software, configuration)
-        boardState = try DeviceState(decoding: state.bytes(of: .devices), format: state.format)
-        for vcpu in vcpus {
-          let value = try SoftwareVCPU.Registers(
-            decoding: state.bytes(of: .softwareVCPU, index: vcpu.index))
-          try vcpu.check(value)
-          registers.append(value)
-        }
+        decoded = try decodedState(bytes)
+        for (vcpu, value) in zip(vcpus, decoded.vcpus) { try vcpu.check(value) }
       } catch { throw .state(error) }
-      for (vcpu, value) in zip(vcpus, registers) { vcpu.registers.withLock { $0 = value } }
-      board.restore(boardState)
+      for (vcpu, value) in zip(vcpus, decoded.vcpus) { vcpu.registers.withLock { $0 = value } }
+      board.restore(decoded.devices)
       phase = .restored
     }
+  }
+
+  private func decodedState(
+    _ bytes: [UInt8]
+  ) throws(MachineStateError) -> (devices: DeviceState, vcpus: [SoftwareVCPU.Registers]) {
+    let state = try MachineState(decoding: bytes, for: .software, configuration)
+    try devices.check(state)
+    let deviceState = try DeviceState(decoding: state.bytes(of: .devices), format: state.format)
+    var registers: [SoftwareVCPU.Registers] = []
+    for vcpu in vcpus {
+      registers.append(
+        try SoftwareVCPU.Registers(decoding: state.bytes(of: .softwareVCPU, index: vcpu.index)))
+    }
+    return (deviceState, registers)
   }
 
   public var firstInstruction: UInt64? {
@@ -159,6 +169,15 @@ public final class SoftwareMachine: Machine {
   public func waitForFirstInstruction(timeoutNanoseconds: UInt64) -> UInt64? {
     board.waitForFirstInstruction(timeoutNanoseconds: timeoutNanoseconds)
     return firstInstruction
+  }
+
+  public var feltPauseNanoseconds: UInt64? {
+    guard firstInstruction != nil else { return nil }
+    var longest: UInt64 = 0
+    for vcpu in vcpus where vcpu.firstStamp.load(ordering: .acquiring) != 0 {
+      longest = max(longest, vcpu.feltPause.load(ordering: .relaxed))
+    }
+    return longest
   }
 
   /// A software vCPU always goes on.

@@ -53,6 +53,8 @@ final class SoftwareVCPU: Sendable {
   /// First and last stamp of the latest run; 0 before the first iteration of it.
   let firstStamp = Atomic<UInt64>(0)
   let lastStamp = Atomic<UInt64>(0)
+  /// Nanoseconds between the last iteration before the latest run and the first one of it; 0 before.
+  let feltPause = Atomic<UInt64>(0)
   private let parkOrder = Atomic<UInt32>(0)
   private let memory: SharedMapping
   private let board: SoftwareBoard
@@ -98,6 +100,8 @@ final class SoftwareVCPU: Sendable {
     let first = MonotonicClock.now()
     store(GuestABI.VCPU.resumeStamp, first)
     store(GuestABI.VCPU.started, 1)
+    feltPause.store(
+      registers.lastStamp == 0 ? 0 : first &- registers.lastStamp, ordering: .relaxed)
     firstStamp.store(first, ordering: .releasing)
     board.noteFirstInstruction()
 

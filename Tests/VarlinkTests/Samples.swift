@@ -1,0 +1,81 @@
+import RegistryInterface
+
+/// Values with every optional field set.
+enum Samples {
+  static let process = VMMProcess(
+    processId: 4711, userId: 997, buildId: "1.2.0", unit: "baton-vmm-a@vm1.service")
+
+  static var guest: Guest {
+    var guest = Guest(
+      name: "vm1", state: .preparing, way: .token, epoch: .max, owner: process, memoryBytes: 1 << 30,
+      vcpuCount: 2)
+    guest.handoff = 8
+    guest.phase = .prepare
+    guest.deadlineMicroseconds = -5
+    guest.lastHandoff = 7
+    guest.lastOutcome = .committed
+    guest.lastBlackoutMicroseconds = 312
+    guest.alarm = Alarm(
+      sentence: "it waits", command: "systemctl start baton-vmm-b@vm1", sinceRealtimeMicroseconds: 1)
+    return guest
+  }
+
+  static var handoff: Handoff {
+    var handoff = Handoff(
+      number: 7, guest: "vm1", way: .token, epochBefore: 3, source: process,
+      startedRealtimeMicroseconds: 1_700_000_000_000_000)
+    handoff.epochAfter = 4
+    handoff.outcome = .committed
+    handoff.successor = VMMProcess(processId: 4790, userId: 997, buildId: "1.2.1")
+    handoff.phases = phases
+    handoff.durationMicroseconds = 30_018_796
+    handoff.blackoutMicroseconds = 312
+    handoff.refusal = Refusal(name: "stateUnreadable", sentence: "format 7 is newer than 6", by: .successor)
+    return handoff
+  }
+
+  static let phases: [Phase] = {
+    let durations: [(PhaseName, UInt64)] = [
+      (.attach, 1204), (.prepare, 30_001_000), (.offer, 80), (.ready, 12_000), (.freeze, 140), (.stage, 21),
+      (.claim, 19), (.receive, 85), (.commit, 30), (.run, 17), (.release, 4200),
+    ]
+    var start: UInt64 = 0
+    return durations.map { name, duration in
+      defer { start += duration }
+      return Phase(
+        name: name, startMicroseconds: start, durationMicroseconds: duration, limitMicroseconds: 1_000_000)
+    }
+  }()
+
+  static let check = Check(.vfio, .fail, "a VFIO device cannot move", remedy: "unplug it")
+
+  static var metrics: MetricsReply {
+    var counters = Counters()
+    counters.refusals = ["batonUsed": 3]
+    return MetricsReply(
+      counters: counters,
+      histograms: [
+        LatencyHistogram(
+          name: "blackout", count: 2, minimumMicroseconds: 1, p50Microseconds: 2, p99Microseconds: 3,
+          maximumMicroseconds: 4, sumMicroseconds: 5)
+      ])
+  }
+
+  static let refused = RegistryError.Refused(
+    guest: "vm1", handoff: 7, refusal: Refusal(name: "wrongPeer", sentence: "uid differs", by: .registry))
+
+  /// One error of each kind.
+  static let errors: [RegistryError] = [
+    .unknownGuest(.init(guest: "vm1")), .unknownHandoff(.init(guest: "vm1", handoff: 7)),
+    .handoffInProgress(.init(guest: "vm1", handoff: 7, phase: .freeze)),
+    .noHandoffInProgress(.init(guest: "vm1")), .alreadyCommitted(.init(guest: "vm1", handoff: 7)),
+    .notAllowed(.init(method: "Upgrade", userId: 1000, needs: "uid 0 or group baton-admin")),
+    .preflightFailed(.init(guest: "vm1", checks: [check])), .refusedBySource(refused),
+    .refusedBySuccessor(refused), .refusedByRegistry(refused),
+    .guestLost(.init(guest: "vm1", handoff: 7, sentence: "both owners died")),
+    .guestEnded(.init(guest: "vm1")),
+    .deadlinePassed(
+      .init(guest: "vm1", handoff: 7, phase: .attach, limitMicroseconds: 30_000_000, state: .running)),
+    .quotaExceeded(.init(quota: "watches", limit: 16)), .stopping,
+  ]
+}

@@ -1,0 +1,41 @@
+import ArgumentParser
+import RegistryInterface
+
+struct AbortCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "abort", abstract: "End the handoff of a guest, as far as that is safe.",
+    discussion: """
+      Before the guest is staged, the source simply goes on. After that the source is told to take the guest \
+      back. A committed handoff cannot be ended: upgrade again to go back.
+      """)
+
+  @OptionGroup var global: GlobalOptions
+
+  @Argument(help: "The guest's name.")
+  var guest: String
+
+  @Option(help: ArgumentHelp("Only if this is the handoff under way.", valueName: "number"))
+  var handoff: UInt64?
+
+  func run() throws {
+    try global.run("abort", guest: guest) { () throws(CommandFailure) in
+      let reply: AbortReply = try global.ask(.abort, AbortRequest(guest: guest, handoff: handoff))
+      let printer = global.printer
+      if printer.json {
+        printer.write(json: reply)
+      } else if !printer.quiet {
+        let words = reply.outcome == .inProgress ? "is being taken back" : reply.outcome.words
+        printer.write([
+          "handoff \(reply.number) of \(PlainText.clean(guest)) \(words); \(reply.guest.state.clause)"
+        ])
+      }
+      switch reply.outcome {
+      case .aborted, .takenBack: return .success
+      case .inProgress: return .outcomeUnknown
+      case .committed: return .nothingToAbort
+      case .lost: return .guestLost
+      case .ended: return .guestEnded
+      }
+    }
+  }
+}

@@ -1,0 +1,69 @@
+import RegistryInterface
+
+/// Guests as a table, and what a person has to settle below it.
+struct GuestTable {
+  let guests: [Guest]
+  let printer: Printer
+
+  var lines: [String] {
+    guard !guests.isEmpty else { return ["no guests"] }
+    var table = TextTable([
+      .init("GUEST"), .init("STATE"), .init("WAY"), .init("EPOCH", numeric: true),
+      .init("PID", numeric: true), .init("MEMORY", numeric: true), .init("HANDOFF"),
+    ])
+    for guest in guests {
+      table.append([
+        .init(guest.name, .strong), .init(guest.state.words, Self.color(guest)), .init(guest.way.rawValue),
+        .init("\(guest.epoch)"), .init(guest.owner.map { "\($0.processId)" } ?? "-"),
+        .init(guest.memoryBytes == 0 ? "-" : PlainText.size(bytes: guest.memoryBytes)),
+        .init(underWay(guest) ?? last(guest)),
+      ])
+    }
+    var lines = table.lines(width: printer.tableWidth, style: printer.style)
+    for guest in guests {
+      guard let alarm = guest.alarm else { continue }
+      lines.append("")
+      lines += Self.alarmLines(guest.name, alarm, printer)
+    }
+    return lines
+  }
+
+  /// The command stands alone on its line, so that it can be copied.
+  static func alarmLines(_ guest: String, _ alarm: Alarm, _ printer: Printer) -> [String] {
+    let sentence = TextTable.wrap(
+      PlainText.clean("\(guest): \(alarm.sentence)"), printer.tableWidth.map { max(20, $0 - 6) } ?? .max)
+    return sentence.enumerated().map { index, line in
+      (index == 0 ? printer.style.paint("alarm", .bad) + " " : "      ") + line
+    } + [
+      "  since \(Printer.time(alarm.sinceRealtimeMicroseconds)), settle it with:",
+      "  \(PlainText.clean(alarm.command))",
+    ]
+  }
+
+  static func color(_ guest: Guest) -> PictureStyle.Color {
+    switch guest.state {
+    case .running: guest.alarm == nil ? .good : .bad
+    case .preparing: .good
+    case .frozen, .staged, .claimed, .takingBack: .notable
+    case .waiting, .lost: .bad
+    case .ended: .faint
+    }
+  }
+
+  private func underWay(_ guest: Guest) -> String? {
+    guard let handoff = guest.handoff else { return nil }
+    var text = "\(handoff)"
+    if let phase = guest.phase { text += " \(phase.rawValue)" }
+    if let left = guest.deadlineMicroseconds {
+      text += ", \(printer.duration(left.magnitude)) \(left >= 0 ? "left" : "late")"
+    }
+    return text
+  }
+
+  private func last(_ guest: Guest) -> String {
+    guard let outcome = guest.lastOutcome else { return "-" }
+    var text = (guest.lastHandoff.map { "\($0) " } ?? "") + outcome.words
+    if let blackout = guest.lastBlackoutMicroseconds { text += ", \(printer.duration(blackout))" }
+    return text
+  }
+}

@@ -1,0 +1,69 @@
+import ArgumentParser
+import RegistryInterface
+
+struct MetricsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "metrics", abstract: "Show the registry's counters and the distribution of blackouts.")
+
+  @OptionGroup var global: GlobalOptions
+
+  func run() throws {
+    try global.run("metrics") { () throws(CommandFailure) in
+      let reply: MetricsReply = try global.ask(.metrics, NoParameters())
+      let printer = global.printer
+      if printer.json {
+        printer.write(json: reply)
+      } else {
+        printer.write(counters(reply.counters, printer) + [""] + histograms(reply.histograms, printer))
+      }
+      return .success
+    }
+  }
+
+  private func counters(_ counters: Counters, _ printer: Printer) -> [String] {
+    var table = TextTable([.init("COUNTER"), .init("VALUE", numeric: true)])
+    func add(_ name: String, _ value: String) { table.append([.init(name), .init(value)]) }
+    func add(_ name: String, _ value: UInt64) { add(name, PlainText.grouped(value)) }
+    add("uptime", printer.duration(counters.uptimeMicroseconds))
+    add("guests", counters.guests)
+    add("guests in handoff", counters.guestsInHandoff)
+    add("alarms", counters.alarms)
+    add("VMM connections", counters.vmmConnections)
+    add("operator connections", counters.operatorConnections)
+    add("descriptors in custody", counters.custodyDescriptors)
+    add("journal", PlainText.size(bytes: counters.journalBytes))
+    add("resident memory", PlainText.size(bytes: counters.residentBytes))
+    add("handoffs started", counters.handoffsStarted)
+    add("handoffs committed", counters.handoffsCommitted)
+    add("handoffs taken back", counters.handoffsTakenBack)
+    add("handoffs aborted", counters.handoffsAborted)
+    add("handoffs lost", counters.handoffsLost)
+    add("handoffs ended with the guest", counters.handoffsEnded)
+    add("processes fenced", counters.fencedProcesses)
+    add("records received", counters.recordsReceived)
+    add("records refused", counters.recordsRefused)
+    add("journal compactions", counters.journalCompactions)
+    for (name, count) in counters.refusals.sorted(by: { $0.key < $1.key }) {
+      add("refusal \(name)", count)
+    }
+    return table.lines(width: nil, style: printer.style)
+  }
+
+  private func histograms(_ histograms: [LatencyHistogram], _ printer: Printer) -> [String] {
+    guard !histograms.isEmpty else { return ["no handoff was committed yet"] }
+    var table = TextTable([
+      .init("DURATION"), .init("COUNT", numeric: true), .init("MIN", numeric: true),
+      .init("P50", numeric: true), .init("P99", numeric: true), .init("MAX", numeric: true),
+    ])
+    for histogram in histograms {
+      table.append([
+        .init(histogram.name), .init(PlainText.grouped(histogram.count)),
+        .init(printer.duration(histogram.minimumMicroseconds)),
+        .init(printer.duration(histogram.p50Microseconds)),
+        .init(printer.duration(histogram.p99Microseconds)),
+        .init(printer.duration(histogram.maximumMicroseconds)),
+      ])
+    }
+    return table.lines(width: nil, style: printer.style)
+  }
+}

@@ -1,0 +1,174 @@
+import BatonCore
+import BatonWire
+import LinuxOS
+import Systemd
+
+/// A first record that waits until the registry has settled.
+struct HeldHello {
+  let connection: VMMConnection
+  let guest: GuestName
+  let report: Report
+  let reads: ReadableFormats
+  let manifest: Manifest?
+  let descriptors: IncomingDescriptors?
+}
+
+/// The first record of a connection: where a VMM stands.
+extension RegistryDriver {
+  func isHeld(_ connection: VMMConnection) -> Bool {
+    !held.isEmpty && held.contains { $0.connection === connection }
+  }
+
+  /// Checks who speaks and what came along, and lets it in, or holds it while the registry settles.
+  func greet(
+    _ hello: Hello, _ descriptors: consuming DescriptorList, on connection: VMMConnection, arrival: UInt64
+  ) {
+    guard let version = ProtocolVersion.spoken.agreed(with: hello.versions) else {
+      refuse(
+        connection, .versionMismatch,
+        "\(Refusal.versionMismatch.sentence): the registry speaks \(ProtocolVersion.spoken.oldest) to \(ProtocolVersion.spoken.newest), the VMM \(hello.versions.oldest) to \(hello.versions.newest)"
+      )
+      return
+    }
+    guard let used = connection.firstRecordVersion,
+      (hello.versions.oldest...hello.versions.newest).contains(used)
+    else {
+      refuse(
+        connection, .versionMismatch,
+        "\(Refusal.versionMismatch.sentence): the hello came in a version that its own text does not name")
+      return
+    }
+    connection.agree(on: version)
+    guard let guest = GuestName(hello.guest) else {
+      refuse(connection, .badGuestName, Refusal.badGuestName.sentence)
+      return
+    }
+    guard isAllowed(connection.peer, for: guest) else {
+      refuse(
+        connection, .wrongPeer,
+        "\(Refusal.wrongPeer.sentence): guest \(guest) is not a guest of user \(connection.peer.uid)")
+      return
+    }
+    guard hasRoom(for: guest, of: connection.peer.uid) else {
+      refuse(
+        connection, .quotaExceeded,
+        "user \(connection.peer.uid) has \(configuration.quotas.guests) guests, more are not allowed")
+      return
+    }
+    do throws(DescriptorFault) {
+      let incoming = try accept(hello, descriptors, of: connection.peer.uid, guests[guest])
+      enter(hello, incoming, guest, connection, arrival)
+    } catch {
+      refuse(connection, error.refusal, "\(error.refusal.sentence): \(error.detail)")
+    }
+  }
+
+  private func enter(
+    _ hello: Hello, _ descriptors: IncomingDescriptors?, _ guest: GuestName, _ connection: VMMConnection,
+    _ arrival: UInt64
+  ) {
+    connection.guest = guest
+    connection.helloTimer?.cancel()
+    connection.process.build = hello.build
+    let first = HeldHello(
+      connection: connection, guest: guest, report: Report(hello.standing), reads: hello.reads,
+      manifest: hello.manifest, descriptors: descriptors)
+    if registry.mustWait(first.report, for: guest) {
+      held.append(first)
+      connection.source?.setInterest(.hangUp)
+    } else {
+      admit(first, arrival: arrival)
+    }
+  }
+
+  /// Hands a first record in.
+  func admit(_ first: HeldHello, arrival: UInt64 = MonotonicClock.now()) {
+    let connection = first.connection
+    let process = connection.process
+    let context = context(first.guest)
+    process.guests.insert(first.guest)
+    replaceConnection(ConnectionKey(guest: first.guest, process: process.id), by: connection)
+    let before = registry[first.guest]
+    if let manifest = first.manifest, before?.record.owner == nil || before?.record.owner == process.id {
+      context.manifest = manifest
+    }
+    submit(
+      .hello(
+        process.id, first.report, reads: first.reads, manifest: first.manifest, isAlive: process.isAlive),
+      for: first.guest, descriptors: first.descriptors, hello: connection, arrival: arrival)
+    guard let record = registry[first.guest]?.record else {
+      // Nothing is known of this guest, and nothing began.
+      process.guests.remove(first.guest)
+      if guests[first.guest]?.journalled == nil { guests[first.guest] = nil }
+      return
+    }
+    if record.owner == process.id {
+      context.user = connection.peer.uid
+      if let manifest = first.manifest { context.manifest = manifest }
+    }
+  }
+
+  /// Same user as the guest's, root, or one that was allowed. A guest that nobody has is anybody's.
+  private func isAllowed(_ peer: PeerIdentity, for guest: GuestName) -> Bool {
+    if peer.uid == 0 || configuration.allowedUsers.contains(peer.uid) { return true }
+    guard let record = registry[guest]?.record else { return true }
+    switch record.phase {
+    case .lost, .ended: return true
+    case .idle, .staged, .claimed, .rollback: return guests[guest]?.user.map { $0 == peer.uid } ?? true
+    }
+  }
+
+  private func hasRoom(for guest: GuestName, of user: UInt32) -> Bool {
+    if let record = registry[guest]?.record, record.phase != .lost, record.phase != .ended { return true }
+    return guestCount(of: user) < configuration.quotas.guests
+  }
+
+  /// Guests of a user that are neither lost nor ended.
+  func guestCount(of user: UInt32) -> Int {
+    guests.values.count { context in
+      guard context.user == user, let record = registry[context.name]?.record else { return false }
+      return record.phase != .lost && record.phase != .ended
+    }
+  }
+
+  /// Checks a manifest, and the descriptors that a staged or refused standing brings along.
+  private func accept(
+    _ hello: Hello, _ descriptors: consuming DescriptorList, of user: UInt32, _ context: GuestContext?
+  ) throws(DescriptorFault) -> IncomingDescriptors? {
+    let stage: Stage
+    switch hello.standing {
+    case .staged(_, let staged): stage = staged
+    case .refused(_, let returned?): stage = returned
+    case .refused, .fresh, .attached, .claiming, .received, .tookBack, .running:
+      if let manifest = hello.manifest {
+        do throws(Manifest.Problem) { try manifest.validate() } catch {
+          throw DescriptorFault(refusal: .badManifest, detail: error.description)
+        }
+      }
+      return nil
+    }
+    guard let manifest = hello.manifest else {
+      throw DescriptorFault(refusal: .badManifest, detail: "this standing needs a manifest")
+    }
+    try check(manifest, descriptors, of: user, context)
+    try DescriptorCheck.checkState(stage, descriptors, at: manifest.files.count)
+    return IncomingDescriptors(.offer(manifest), descriptors)
+  }
+
+  /// The time to come back is over: the held ones are heard, then verdicts are given.
+  func settle() {
+    let waiting = held
+    held = []
+    for first in waiting where !first.connection.isClosed {
+      first.connection.source?.setInterest(.readable)
+      admit(first)
+    }
+    do throws(SystemError) { try journal.rename(to: configuration.journalPath) } catch {
+      fail("the journal cannot be named: \(error)")
+      return
+    }
+    for (guest, effects) in registry.settle() { carryOut(effects, for: guest) }
+    finishNotes()
+    log.write(.notice, "settled: \(registry.guests.count) guests are known, verdicts are given from now on")
+  }
+}

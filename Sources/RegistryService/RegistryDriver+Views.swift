@@ -1,0 +1,112 @@
+import BatonCore
+import BatonWire
+import LinuxOS
+import RegistryInterface
+
+/// Guests as operators see them.
+extension RegistryDriver {
+  /// A process by what is known of it.
+  func view(_ id: ProcessID) -> VMMProcess {
+    let process = processes[id]
+    return VMMProcess(
+      processId: id.pid, userId: process?.user ?? 0, buildId: process?.build,
+      unit: nil)
+  }
+
+  /// A guest, or nil when there is none of that name.
+  func view(_ name: GuestName) -> Guest? {
+    guard let machine = registry[name] else { return nil }
+    let context = guests[name]
+    let record = machine.record
+    var guest = Guest(
+      name: name.text, state: state(of: machine), way: .init(record.way), epoch: record.epoch,
+      owner: record.owner.map { view($0) }, memoryBytes: context?.manifest?.ramByteCount ?? 0,
+      vcpuCount: (context?.manifest?.vcpuCount).map { UInt32($0) })
+    if let current = context?.timeline.current {
+      guest.handoff = current.handoff.number
+      if current.phaseBegan != nil { guest.phase = current.handoff.phases.last?.name }
+    } else if isInHandoff(machine) {
+      guest.handoff = record.handoff
+    }
+    guest.deadlineMicroseconds = countdown(machine, context)
+    if let last = context?.timeline.lastSettled {
+      guest.lastHandoff = last.handoff.number
+      guest.lastOutcome = last.handoff.outcome
+      guest.lastBlackoutMicroseconds = last.handoff.blackoutMicroseconds
+    }
+    guest.alarm = context?.alarm ?? waitingAlarm(machine)
+    return guest
+  }
+
+  /// All guests, by name.
+  func viewAll() -> [Guest] { registry.guests.compactMap { view($0.record.name) } }
+
+  /// The handoffs of a guest that are remembered, oldest first.
+  func handoffs(of name: GuestName) -> [Handoff] {
+    guard let timeline = guests[name]?.timeline else { return [] }
+    let now = MonotonicClock.now()
+    return timeline.history.map { timeline.view($0, at: now) }
+  }
+
+  func isInHandoff(_ machine: GuestMachine) -> Bool {
+    switch machine.record.phase {
+    case .idle: machine.step != .none
+    case .staged, .claimed, .rollback: true
+    case .lost, .ended: false
+    }
+  }
+
+  func state(of machine: GuestMachine) -> GuestState {
+    switch machine.record.phase {
+    case .idle:
+      switch machine.step {
+      case .none: .running
+      case .preparing, .offered, .aborting: .preparing
+      case .freezing: .frozen
+      }
+    case .staged: isOwnerAlive(machine) ? .staged : .waiting
+    case .claimed: .claimed
+    case .rollback: .takingBack
+    case .lost: .lost
+    case .ended: .ended
+    }
+  }
+
+  func isOwnerAlive(_ machine: GuestMachine) -> Bool {
+    machine.record.owner.map { processes[$0]?.isAlive ?? false } ?? false
+  }
+
+  /// What is left of the deadline of the present phase, in microseconds.
+  private func countdown(_ machine: GuestMachine, _ context: GuestContext?) -> Int64? {
+    guard isInHandoff(machine), let deadlines = context?.deadlines else { return nil }
+    let now = MonotonicClock.now()
+    for deadline in [Deadline.freeze, .claim, .takeBack, .prepare] {
+      guard let armed = deadlines[deadline] else { continue }
+      return armed.expires >= now ? Int64((armed.expires - now) / 1000) : -Int64((now - armed.expires) / 1000)
+    }
+    return nil
+  }
+
+  /// A guest in custody that nobody owns waits for an operator's next successor.
+  private func waitingAlarm(_ machine: GuestMachine) -> Alarm? {
+    guard state(of: machine) == .waiting, machine.candidate == nil else { return nil }
+    return Alarm(
+      sentence: "the source has ended and the guest waits paused in custody for a successor",
+      command: "batonctl upgrade \(machine.record.name)",
+      sinceRealtimeMicroseconds: MonotonicClock.wallTime() / 1000)
+  }
+
+  /// Counters with the levels of now.
+  func countersNow(since start: UInt64) -> Counters {
+    var counters = metrics.counters
+    counters.uptimeMicroseconds = (MonotonicClock.now() - start) / 1000
+    counters.guests = UInt64(registry.guests.count)
+    counters.guestsInHandoff = UInt64(registry.guests.count { isInHandoff($0) })
+    counters.alarms = UInt64(guests.values.count { $0.alarm != nil })
+    counters.custodyDescriptors = UInt64(guests.values.reduce(0) { $0 + $1.custody.count })
+    counters.journalBytes = UInt64(journal.committed)
+    counters.journalCompactions = journal.compactions
+    counters.residentBytes = ThisProcess.residentByteCount
+    return counters
+  }
+}

@@ -1,0 +1,318 @@
+import BatonCore
+import BatonWire
+import LinuxOS
+import RegistryInterface
+import Systemd
+
+/// Carries out what the pure registry decides: records, descriptors, processes, timers and the journal.
+///
+/// Lives on the loop's thread. One event is taken at a time, with everything that follows from it; logs and
+/// timelines are written after its effects, so that nobody waits for them.
+final class RegistryDriver {
+  let configuration: RegistryConfiguration
+  let loop: EventLoop
+  let log: ServiceLog
+  var registry: Registry
+  var journal: JournalFile
+  var crash: CrashSchedule
+  var guests: [GuestName: GuestContext] = [:]
+  var processes: [ProcessID: WatchedProcess] = [:]
+  var connections: [ConnectionKey: VMMConnection] = [:]
+  var connectionCounts: [UInt32: Int] = [:]
+  var custodyCounts: [UInt32: Int] = [:]
+  /// First records that wait until a registry without journal has settled.
+  var held: [HeldHello] = []
+  var metrics = RegistryMetrics()
+  /// Called with everything that operators may follow.
+  var observer: ((TimelineEvent) -> Void)?
+  /// Called when the registry cannot go on.
+  var onFailure: ((String) -> Void)?
+  var buffer = [UInt8](repeating: 0, count: RecordHeader.byteCount + RecordHeader.maximumPayload)
+  /// Given to successors in the place of the state memfd: the baton may be seen by a claimant only.
+  let placeholder: DescriptorBundle
+  var lingering: [ObjectIdentifier: LoopTimer] = [:]
+
+  private var pending: [PendingEvent] = []
+  private var isProcessing = false
+  private var hasFailed = false
+  private var notes: [StampedNote] = []
+  private var noteTimer: LoopTimer?
+
+  struct ConnectionKey: Hashable {
+    let guest: GuestName
+    let process: ProcessID
+  }
+
+  struct StampedNote {
+    let guest: GuestName
+    let note: Note
+    let moment: UInt64
+    let arrival: UInt64
+  }
+
+  /// An event on its way to a machine.
+  struct PendingEvent {
+    let event: RegistryEvent
+    let guest: GuestName
+    var descriptors: IncomingDescriptors?
+    /// The connection whose first record this is.
+    var hello: VMMConnection?
+    var arrival: UInt64
+  }
+
+  init(
+    configuration: RegistryConfiguration, loop: EventLoop, log: ServiceLog, registry: Registry,
+    journal: JournalFile, crash: CrashSchedule
+  ) throws(SystemError) {
+    self.configuration = configuration
+    self.loop = loop
+    self.log = log
+    self.registry = registry
+    self.journal = journal
+    self.crash = crash
+    let memfd = try Memfd.create(name: "baton-no-state", byteCount: 0)
+    try memfd.addSeals(.state)
+    var list = DescriptorList()
+    list.append(memfd)
+    placeholder = DescriptorBundle(list)
+  }
+
+  func context(_ name: GuestName) -> GuestContext {
+    if let context = guests[name] { return context }
+    let context = GuestContext(name: name)
+    guests[name] = context
+    return context
+  }
+
+  // MARK: Events
+
+  /// Hands an event to its machine, carries out what follows, and then everything that came up meanwhile.
+  func submit(
+    _ event: RegistryEvent, for guest: GuestName, descriptors: IncomingDescriptors? = nil,
+    hello: VMMConnection? = nil, arrival: UInt64 = MonotonicClock.now()
+  ) {
+    pending.append(
+      PendingEvent(event: event, guest: guest, descriptors: descriptors, hello: hello, arrival: arrival))
+    guard !isProcessing else { return }
+    isProcessing = true
+    while !pending.isEmpty, !hasFailed {
+      let next = pending.removeFirst()
+      carryOut(registry.handle(next.event, for: next.guest), of: next)
+    }
+    isProcessing = false
+    finishNotes()
+  }
+
+  /// Effects that come from a machine without an event: a restart.
+  func carryOut(_ effects: [Effect], for guest: GuestName) {
+    carryOut(
+      effects,
+      of: PendingEvent(event: .settled, guest: guest, arrival: MonotonicClock.now()))
+  }
+
+  private func carryOut(_ effects: [Effect], of event: PendingEvent) {
+    guard !hasFailed else { return }
+    let context = context(event.guest)
+    var isWelcomed = event.hello == nil
+    var isRefused = false
+    for effect in effects where !hasFailed {
+      switch effect {
+      case .journal(let record): append(record, context)
+      case .send(let message, let process):
+        if !isWelcomed, let hello = event.hello, hello.process.id == process {
+          welcome(hello, context)
+          isWelcomed = true
+        }
+        deliver(message, to: process, context)
+      case .refuse(let process, let refusal):
+        let connection =
+          event.hello ?? connections[ConnectionKey(guest: event.guest, process: process)]
+        if let connection { refuse(connection, refusal, refusal.sentence) }
+        isRefused = true
+      case .keepDescriptors:
+        if let descriptors = event.descriptors { keep(descriptors, context) }
+      case .emptyCustody: emptyCustody(context)
+      case .fence(let process): fence(process, context)
+      case .arm(let deadline, let handoff): arm(deadline, handoff, context)
+      case .disarm(let deadline): context.deadlines.removeValue(forKey: deadline)?.timer.cancel()
+      case .note(let note):
+        notes.append(
+          StampedNote(
+            guest: event.guest, note: note, moment: MonotonicClock.now(), arrival: event.arrival))
+      }
+    }
+    if !isWelcomed, !isRefused, let hello = event.hello { welcome(hello, context) }
+  }
+
+  /// Logs, timelines and the journal's upkeep, after everything was sent. What concerns a guest that is paused
+  /// waits a little longer: the next record of its handoff comes first.
+  func finishNotes() {
+    let done = MonotonicClock.now()
+    let all = notes
+    notes = []
+    for note in all {
+      if isPaused(note.guest), note.moment + Self.longestHold > done {
+        notes.append(note)
+      } else {
+        record(note, done: done)
+      }
+    }
+    if notes.isEmpty {
+      noteTimer = nil
+    } else if noteTimer == nil {
+      noteTimer = loop.schedule(after: Self.longestHold) { [unowned self] in
+        noteTimer = nil
+        finishNotes()
+      }
+    }
+    guard journal.needsMaintenance, !isAnyGuestPaused || journal.mustGrow else { return }
+    do throws(SystemError) { try journal.maintain(registry.records) } catch { fail("\(error)") }
+  }
+
+  /// How long what is known of a paused guest may wait before it is told, in nanoseconds.
+  private static let longestHold: UInt64 = 10_000_000
+
+  private func isPaused(_ guest: GuestName) -> Bool { registry[guest].map { isPaused($0) } ?? false }
+
+  private func isPaused(_ machine: GuestMachine) -> Bool {
+    switch machine.record.phase {
+    case .staged, .claimed, .rollback: true
+    case .idle: machine.step == .freezing
+    case .lost, .ended: false
+    }
+  }
+
+  private var isAnyGuestPaused: Bool {
+    registry.guests.contains { isPaused($0) }
+  }
+
+  // MARK: Single effects
+
+  private func append(_ record: GuestRecord, _ context: GuestContext) {
+    let points = CrashSchedule.points(of: record, after: context.journalled)
+    if let before = points.before { crash.reach(before) }
+    do throws(SystemError) { try journal.append(record) } catch {
+      fail("the journal cannot be written: \(error)")
+      return
+    }
+    context.journalled = record
+    if let after = points.after { crash.reach(after) }
+  }
+
+  private func welcome(_ connection: VMMConnection, _ context: GuestContext) {
+    let isOwner = registry[context.name]?.record.owner == connection.process.id
+    let message = RegistryMessage.welcome(
+      Welcome(
+        version: connection.agreedVersion, role: isOwner ? .owner : .successor,
+        deadlines: configuration.deadlines))
+    if !connection.send(message) { connectionBroke(connection) }
+  }
+
+  private func deliver(_ message: RegistryMessage, to process: ProcessID, _ context: GuestContext) {
+    guard let connection = connections[ConnectionKey(guest: context.name, process: process)] else { return }
+    var descriptors: [Int32] = []
+    var owners: [DescriptorBundle] = []
+    switch message {
+    case .offered:
+      guard let ram = context.custody.ram, let others = context.custody.others else { return }
+      crash.reach(.afterOfferKept)
+      descriptors = ram.numbers + placeholder.numbers + others.numbers
+      owners = [ram, placeholder, others]
+    case .claim:
+      guard let state = context.custody.state else { return }
+      descriptors = state.numbers
+      owners = [state]
+    case .welcome, .prepare, .freeze, .takeBack, .run, .release, .refusal, .preflight: break
+    }
+    if !connection.send(message, descriptors: descriptors, owners: owners) {
+      connectionBroke(connection)
+      return
+    }
+    if let point = CrashPoint(sent: message) { crash.reach(point) }
+  }
+
+  private func keep(_ descriptors: IncomingDescriptors, _ context: GuestContext) {
+    let before = context.custody.count
+    context.custody.keep(descriptors)
+    charge(context, by: context.custody.count - before)
+  }
+
+  private func emptyCustody(_ context: GuestContext) {
+    let before = context.custody.count
+    context.custody.empty()
+    charge(context, by: -before)
+  }
+
+  private func charge(_ context: GuestContext, by count: Int) {
+    guard count != 0 else { return }
+    if context.custodyUser == nil { context.custodyUser = context.user }
+    if let user = context.custodyUser { custodyCounts[user, default: 0] += count }
+    if context.custody.count == 0 { context.custodyUser = nil }
+  }
+
+  private func fence(_ process: ProcessID, _ context: GuestContext) {
+    guard let watched = processes[process], !watched.isFenced else { return }
+    do throws(SystemError) { try watched.fence() } catch {
+      log.write(
+        .error,
+        "process \(process.pid) of guest \(context.name) cannot be ended: \(error); the registry needs the right to signal it (CAP_KILL)",
+        fields: [("BATON_VM", context.name.text), ("BATON_PEER_PID", "\(process.pid)")])
+    }
+  }
+
+  private func arm(_ deadline: Deadline, _ handoff: UInt64, _ context: GuestContext) {
+    let expires = MonotonicClock.now() + limit(of: deadline, context)
+    let guest = context.name
+    let timer = loop.schedule(at: expires) { [unowned self] in
+      context.deadlines.removeValue(forKey: deadline)
+      if case .release(let process) = deadline {
+        context.timeline.sourceOverdue(process, at: MonotonicClock.now())
+      }
+      submit(.deadline(deadline, handoff: handoff), for: guest)
+    }
+    context.deadlines.updateValue(.init(timer: timer, expires: expires), forKey: deadline)?.timer.cancel()
+  }
+
+  /// How long a phase may take, in nanoseconds.
+  func limit(of deadline: Deadline, _ context: GuestContext) -> UInt64 {
+    let deadlines = configuration.deadlines
+    let milliseconds: UInt64
+    switch deadline {
+    case .prepare:
+      let ram = context.manifest?.ramByteCount ?? 0
+      let perGiB = UInt64(deadlines.preparePer16GiB) / 16
+      milliseconds = UInt64(deadlines.prepare) + min(ram >> 30, 1 << 20) * perGiB
+    case .freeze: milliseconds = UInt64(deadlines.freeze)
+    case .claim, .takeBack: milliseconds = UInt64(deadlines.claim)
+    case .release: milliseconds = UInt64(deadlines.release)
+    }
+    return milliseconds * 1_000_000
+  }
+
+  /// What was decided cannot be made durable: the registry ends, and starts again from its journal.
+  func fail(_ reason: String) {
+    guard !hasFailed else { return }
+    hasFailed = true
+    log.write(
+      .error,
+      "\(reason); the registry stops without deciding anything more, guests go on running, start it again when this is mended"
+    )
+    onFailure?(reason)
+  }
+}
+
+extension CrashPoint {
+  /// The point that lies behind sending a message.
+  init?(sent message: RegistryMessage) {
+    switch message {
+    case .prepare: self = .afterPrepareSent
+    case .offered: self = .afterOfferedSent
+    case .freeze: self = .afterFreezeSent
+    case .claim: self = .afterClaimSent
+    case .run: self = .afterRunSent
+    case .release: self = .afterReleaseSent
+    case .takeBack: self = .afterTakeBackSent
+    case .welcome, .refusal, .preflight: return nil
+    }
+  }
+}

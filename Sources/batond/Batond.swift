@@ -1,0 +1,111 @@
+import ArgumentParser
+import BatonWire
+import LinuxOS
+import RegistryService
+import Systemd
+
+/// The registry: one arbiter of guests and batons on a host.
+@main
+struct Batond: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "batond",
+    abstract: "Decides which process may run which guest, and hands guests from one VMM to the next.",
+    discussion: """
+      batond never starts a VMM. VMMs connect to its handoff socket, operators (batonctl) to its Varlink socket. \
+      It may be killed and started again at any moment: guests go on running, and it goes on from its journal.
+
+      Exit status: 0 after SIGTERM or SIGINT, 1 when it cannot start, 3 when its journal is damaged, 4 when the \
+      journal cannot be written any more, 64 for wrong arguments.
+      """,
+    version: "1.0.0")
+
+  @Option(help: "Where the journal is kept.")
+  var runtimeDirectory = "/run/baton"
+  @Option(help: "Socket for VMMs; RUNTIME-DIRECTORY/handoff if not given.")
+  var handoffSocket: String?
+  @Option(help: "Socket for operators; RUNTIME-DIRECTORY/varlink if not given.")
+  var varlinkSocket: String?
+  @Option(help: "Group that may connect to both sockets.")
+  var group: String?
+  @Option(help: "Group that may upgrade and abort; otherwise only uid 0 may.")
+  var adminGroup: String?
+  @Option(help: "User id that may be a successor for any guest; may be given several times.")
+  var allowUid: [UInt32] = []
+  @Option(help: "Time for VMMs to come back when there is no journal.")
+  var settleMs: UInt32 = 1_000
+  @Option(help: "Time in which a new connection has to say hello.")
+  var helloMs: UInt32 = 2_000
+  @Option(help: "Time from attach to ready.")
+  var prepareMs: UInt32 = 30_000
+  @Option(help: "Further time from attach to ready for each 16 GiB of guest RAM.")
+  var preparePer16GibMs: UInt32 = 10_000
+  @Option(help: "Time from freeze to stage.")
+  var freezeMs: UInt32 = 500
+  @Option(help: "Time from claim to received.")
+  var claimMs: UInt32 = 1_000
+  @Option(help: "Time from release to the process's end, then it is killed.")
+  var releaseMs: UInt32 = 5_000
+  @Option(help: "Time for which a VMM that has staged waits for a registry that is gone.")
+  var registryMs: UInt32 = 30_000
+  @Option(help: "Connections of VMMs for each user.")
+  var maximumConnections = 4_096
+  @Option(help: "Guests for each user.")
+  var maximumGuests = 2_048
+  @Option(help: "Descriptors in custody for each user.")
+  var maximumDescriptors = 65_536
+  @Flag(help: "Log warnings and errors only.")
+  var quiet = false
+
+  func validate() throws {
+    guard [maximumConnections, maximumGuests, maximumDescriptors].allSatisfy({ $0 > 0 }) else {
+      throw ValidationError("a maximum is at least 1")
+    }
+  }
+
+  func run() throws {
+    var settings = RegistryConfiguration()
+    settings.runtimeDirectory = runtimeDirectory
+    settings.handoffSocket = handoffSocket ?? "\(runtimeDirectory)/handoff"
+    settings.varlinkSocket = varlinkSocket ?? "\(runtimeDirectory)/varlink"
+    settings.group = try group.map { try number(ofGroup: $0) }
+    settings.adminGroup = try adminGroup.map { try number(ofGroup: $0) }
+    settings.allowedUsers = Set(allowUid)
+    settings.settleMilliseconds = settleMs
+    settings.helloMilliseconds = helloMs
+    settings.deadlines.prepare = prepareMs
+    settings.deadlines.preparePer16GiB = preparePer16GibMs
+    settings.deadlines.freeze = freezeMs
+    settings.deadlines.claim = claimMs
+    settings.deadlines.release = releaseMs
+    settings.deadlines.registry = registryMs
+    settings.quotas.connections = maximumConnections
+    settings.quotas.guests = maximumGuests
+    settings.quotas.descriptors = maximumDescriptors
+    settings.logLevel = quiet ? .warning : .info
+    let code = try serve(settings)
+    if code != 0 { throw ExitCode(code) }
+  }
+
+  private func serve(_ settings: RegistryConfiguration) throws -> Int32 {
+    let signals = try SignalDescriptor([2, 15])
+    // State memfds in custody hold batons.
+    try ThisProcess.hideMemory()
+    let loop = try EventLoop()
+    let server = RegistryServer(configuration: settings, loop: loop)
+    do throws(RegistryServer.StartFailure) {
+      try server.start()
+    } catch {
+      ServiceLog(program: "batond").write(.error, error.description)
+      return error.exitCode
+    }
+    let stop = try loop.watch(signals.descriptor.number, priority: .records) { _ in
+      server.stop()
+    }
+    return try withExtendedLifetime(stop) { try loop.run() }
+  }
+
+  private func number(ofGroup name: String) throws -> UInt32 {
+    if let number = UInt32(name) ?? ThisProcess.group(named: name) { return number }
+    throw ValidationError("there is no group \(name)")
+  }
+}

@@ -1,0 +1,60 @@
+import BatonWire
+import Testing
+
+@Suite("A message")
+struct MessageCodingTests {
+  @Test("comes back from its bytes as it was", arguments: Samples.fromVMM.map(\.0))
+  func roundTripFromVMM(name: String) throws {
+    let sample = try #require(Samples.fromVMM.first { $0.0 == name }).1
+    #expect(try VMMMessage(decoding: sample.encoded()) == sample)
+  }
+
+  @Test("of the registry comes back from its bytes as it was", arguments: Samples.fromRegistry.map(\.0))
+  func roundTripFromRegistry(name: String) throws {
+    let sample = try #require(Samples.fromRegistry.first { $0.0 == name }).1
+    #expect(try RegistryMessage(decoding: sample.encoded()) == sample)
+  }
+
+  @Test("is refused at every length short of its own", arguments: Samples.all.map(\.name))
+  func truncations(name: String) throws {
+    let message = try #require(Samples.all.first { $0.name == name }).message
+    for length in 0..<message.payload.count {
+      var short = message
+      short.payload = Array(message.payload.prefix(length))
+      #expect(!Samples.isReadable(short), "cut to \(length) bytes")
+    }
+  }
+
+  @Test("with a byte too many is refused", arguments: Samples.all.map(\.name))
+  func trailingByte(name: String) throws {
+    var message = try #require(Samples.all.first { $0.name == name }).message
+    message.payload.append(0)
+    #expect(!Samples.isReadable(message))
+  }
+
+  @Test("with one descriptor too few or too many is refused", arguments: Samples.all.map(\.name))
+  func descriptorCount(name: String) throws {
+    let message = try #require(Samples.all.first { $0.name == name }).message
+    for change in [-1, 1] where message.descriptorCount + change >= 0 {
+      var other = message
+      other.descriptorCount += change
+      #expect(!Samples.isReadable(other))
+    }
+  }
+
+  @Test("of an unknown type is refused by both sides")
+  func unknownType() {
+    for type in [UInt16(0), 14, 100, 111, .max] {
+      let message = Message(type: type, payload: [], descriptorCount: 0)
+      #expect(throws: WireError.unknownType(type)) { try VMMMessage(decoding: message) }
+      #expect(throws: WireError.unknownType(type)) { try RegistryMessage(decoding: message) }
+    }
+  }
+
+  @Test("carries RAM, state, VM and named descriptors in an offer, and one memfd in a stage")
+  func descriptorCounts() {
+    #expect(VMMMessage.offer(handoff: 1, Samples.manifest).descriptorCount == 1 + 1 + 1 + 2)
+    #expect(VMMMessage.stage(handoff: 1, Samples.stage).descriptorCount == 1)
+    #expect(RegistryMessage.claim(handoff: 1, Samples.stage).descriptorCount == 1)
+  }
+}

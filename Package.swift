@@ -38,6 +38,11 @@ let package = Package(
   products: [
     .library(name: "Baton", targets: ["Baton"]),
     .library(name: "SEVModel", targets: ["SEVModel"]),
+    .library(name: "BatonWire", targets: ["BatonWire"]),
+    .library(name: "BatonCore", targets: ["BatonCore"]),
+    .library(name: "Varlink", targets: ["Varlink"]),
+    .library(name: "RegistryInterface", targets: ["RegistryInterface"]),
+    .library(name: "SEVABI", targets: ["SEVABI"]),
     .executable(name: "batond", targets: ["batond"]),
     .executable(name: "batonctl", targets: ["batonctl"]),
     .executable(name: "baton-vmm", targets: ["baton-vmm"]),
@@ -101,7 +106,8 @@ let package = Package(
     tests("ModelServiceTests", ["ModelService", "SEVDevice", "SEVABI", "SEVModel", "LinuxOS"]),
     tests("ReferenceVMMTests", ["ReferenceVMM", "KVM", "GuestImage", "LinuxOS"]),
     tests("RegistryServiceTests", ["RegistryService", "BatonCore", "BatonWire", "LinuxOS"]),
-    tests("BatonTests", ["Baton", "BatonWire", "LinuxOS"]),
+    tests("BatonTests", ["Baton", "Harness", "LinuxOS", "RegistryInterface"]),
+    program("example-vmm", ["Baton", "BatonWire", "LinuxOS"], path: "Tests/Example"),
     .target(
       name: "Harness", dependencies: ["LinuxOS", "BatonWire", "BatonCore", "RegistryInterface", "Varlink"],
       path: "Tests/Harness", swiftSettings: strict),

@@ -4,8 +4,8 @@ import SEVModel
 
 /// The VMs and firmware devices that callers hold descriptors of.
 ///
-/// Each is one end of a socket pair. The caller's end carries identity (its inode) and life, nothing else: when
-/// its last duplicate is closed, in whatever process, this process's end hangs up.
+/// Each is one end of a socket pair. The caller's end carries identity (its inode) and life, nothing else:
+/// when its last duplicate is closed, in whatever process, this process's end hangs up.
 struct LiveDescriptors: ~Copyable {
   enum Kind: Hashable {
     case machine(VirtualMachineID)
@@ -22,8 +22,8 @@ struct LiveDescriptors: ~Copyable {
     }
   }
 
-  /// By the inode of the caller's end. Both ends are sockets of one kernel-internal file system, so that no other
-  /// file has the same device and inode.
+  /// By the inode of the caller's end. Both ends are sockets of one kernel-internal file system, so that no
+  /// other file has the same device and inode.
   private var entries: [UInt64: Entry] = [:]
   private var device: UInt64 = 0
   private let queue: EventQueue

@@ -122,8 +122,8 @@ extension ModelServer {
     }
   }
 
-  /// Sends a step's question to the caller. Results that still wait for the end go first, so that the caller's
-  /// memory is as the request left it.
+  /// Sends a step's question to the caller. Results that still wait for the end go first, so that the
+  /// caller's memory is as the request left it.
   private func ask(_ step: Step, of request: PendingRequest, on connection: PeerConnection) {
     var step = step
     if let bytes = request.parameterBytes {
@@ -178,7 +178,8 @@ extension ModelServer {
   ) {
     let machine = request.machine
     connection.undo = undo
-    // The VM's descriptor is let go before the answer: a caller that closes its own one afterwards closes the last.
+    // The VM's descriptor is let go before the answer: a caller that closes its own one afterwards closes the
+    // last.
     request.releaseDescriptors()
     if connections[connection.key] != nil {
       var record = PendingRequest.finished(

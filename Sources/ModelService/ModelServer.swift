@@ -6,8 +6,8 @@ import SEVModel
 
 /// The software model of KVM-SEV and the AMD Secure Processor as a server: one thread, one loop, no timers.
 ///
-/// It never touches memory of a caller. While a request waits for its caller's answer, requests on other VMs go
-/// on; those on the same VM wait, as they do for KVM's lock of the VM.
+/// It never touches memory of a caller. While a request waits for its caller's answer, requests on other VMs
+/// go on; those on the same VM wait, as they do for KVM's lock of the VM.
 public final class ModelServer {
   private let listener: LocalListener
   private let queue: EventQueue
@@ -51,7 +51,8 @@ public final class ModelServer {
 
   /// Serves until `stop` is readable. All guests of the model end with the server.
   ///
-  /// - Throws: What the event queue itself fails with. A caller can make none of its own trouble the server's.
+  /// - Throws: What the event queue itself fails with. A caller can make none of its own trouble the
+  ///   server's.
   public func run(until stop: borrowing OwnedDescriptor) throws(SystemError) {
     try queue.watch(stop.number, forData: true, key: Key.stop)
     while true {
@@ -91,8 +92,8 @@ public final class ModelServer {
     }
   }
 
-  /// Accepts and closes one connection though no descriptor is left, else the listener would stay readable and the loop
-  /// would never sleep.
+  /// Accepts and closes one connection though no descriptor is left, else the listener would stay readable
+  /// and the loop would never sleep.
   private func turnOneAway() {
     spare = nil
     _ = try? listener.accept()
@@ -166,7 +167,8 @@ public final class ModelServer {
       finish(connection, error: KernelError.badAddress.rawValue)
     case (.makeMachine, _), (.openFirmware, _), (.memoryEncryptOperation, _), (.registerRegion, _),
       (.unregisterRegion, _), (.answer, _), (.undeliverable, _), (.finished, _), (.question, _), (.made, _):
-      // A second request before the first one is answered, an answer to nothing, or a record of the model's own.
+      // A second request before the first one is answered, an answer to nothing, or a record of the model's
+      // own.
       drop(connection)
     }
   }

@@ -1,6 +1,7 @@
 /// Little-endian fields at fixed offsets, the only byte order of the kernel's SEV structs on x86-64.
 ///
-/// An offset outside the span traps: offsets are constants of a layout, so a wrong one is a programming error.
+/// An offset outside the span traps: offsets are constants of a layout, so a wrong one is a programming
+/// error.
 extension Span where Element == UInt8 {
   public func uint32(at offset: Int) -> UInt32 {
     var value: UInt32 = 0

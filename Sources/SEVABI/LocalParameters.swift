@@ -7,7 +7,8 @@ public enum LocalSendParameters {
   public static let tokenOffset = 0
 }
 
-/// The layout of `struct kvm_sev_local_receive` of the June 2021 patches (version 1), 16 bytes copied in and out.
+/// The layout of `struct kvm_sev_local_receive` of the June 2021 patches (version 1), 16 bytes copied in and
+/// out.
 public enum LocalReceiveParameters {
   public static let byteCount = 16
   /// In: the token.

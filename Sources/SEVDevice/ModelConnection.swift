@@ -116,9 +116,9 @@ import SEVABI
 
   /// Sends an ioctl whose argument is any address of this process, as a program gave it.
   ///
-  /// What is there is read ahead and tried for writing, so that this too is one round trip. Should a write fail
-  /// after all, because another thread unmapped the memory meanwhile, the model is told and takes the command
-  /// back.
+  /// What is there is read ahead and tried for writing, so that this too is one round trip. Should a write
+  /// fail after all, because another thread unmapped the memory meanwhile, the model is told and takes the
+  /// command back.
   ///
   /// - Returns: 0 or the errno.
   func request(
@@ -158,18 +158,22 @@ import SEVABI
       flags: flags, pins: id?.pinsMemory ?? !isCommand)
     var error = try converse(machine: machine, for: attempt)
     let written = uint32(at: ModelWire.Finished.flags)
-    if written & ModelWire.Finished.hasParameters != 0,
-      unsafe sev_copy_out(
-        parameters, record + ModelWire.Finished.parameterBytes, parameterByteCount) != 0
-    {
-      start(.undeliverable, byteCount: ModelWire.headerByteCount)
-      try send(byteCount: ModelWire.headerByteCount, descriptor: -1, for: attempt)
-      error = try converseUntilFinished(for: attempt)
+    var isUndeliverable = false
+    if written & ModelWire.Finished.hasParameters != 0 {
+      isUndeliverable =
+        unsafe sev_copy_out(
+          parameters, record + ModelWire.Finished.parameterBytes, parameterByteCount) != 0
     }
-    if uint32(at: ModelWire.Finished.flags) & ModelWire.Finished.hasArgument != 0,
+    // The block is written back whether the command failed or not.
+    if written & ModelWire.Finished.hasArgument != 0,
       unsafe sev_copy_out(argument, record + ModelWire.Finished.argumentBytes, argumentByteCount) != 0
     {
       error = EFAULT
+    }
+    if isUndeliverable {
+      start(.undeliverable, byteCount: ModelWire.headerByteCount)
+      try send(byteCount: ModelWire.headerByteCount, descriptor: -1, for: attempt)
+      error = try converseUntilFinished(for: attempt)
     }
     wipeSecrets()
     return error

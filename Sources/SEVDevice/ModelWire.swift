@@ -2,9 +2,9 @@ import SEVABI
 
 /// The records between a device library and the model's process, little-endian, one per seqpacket record.
 ///
-/// A caller has at most one request under way on a connection. The model answers it with `finished`, or with a
-/// `question` about the caller's memory, which the caller answers before anything else. Docs/sev-model.md has
-/// the layouts for people who write a peer.
+/// A caller has at most one request under way on a connection. The model answers it with `finished`, or with
+/// a `question` about the caller's memory, which the caller answers before anything else. Docs/sev-model.md
+/// has the layouts for people who write a peer.
 package enum ModelWire {
   package static let magic: UInt32 = 0x4D56_4553  // "SEVM"
   package static let version: UInt32 = 1
@@ -46,8 +46,8 @@ package enum ModelWire {
     package static let byteCount = 24
   }
 
-  /// `memoryEncryptOperation`, `registerRegion`, `unregisterRegion`: the ioctl's argument and, sent ahead, what
-  /// is in memory there and at the command's own struct, and whether it can be written.
+  /// `memoryEncryptOperation`, `registerRegion`, `unregisterRegion`: the ioctl's argument and, sent ahead,
+  /// what is in memory there and at the command's own struct, and whether it can be written.
   package enum Request {
     package static let addressSpace = 16
     package static let argument = 24

@@ -1,7 +1,7 @@
 /// Where SEV commands go: to the kernel, or to a software model of kernel and firmware.
 ///
-/// Both take the same commands in the same structs and fail with the same errno values, so that what is tested
-/// against the model is what runs on hardware.
+/// Both take the same commands in the same structs and fail with the same errno values, so that what is
+/// tested against the model is what runs on hardware.
 ///
 /// ```swift
 /// var session = try SEVDevice.model(socketPath: "/run/sevmodeld.socket").openSession()

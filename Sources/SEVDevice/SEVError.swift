@@ -20,8 +20,8 @@ public struct SEVError: Error, Hashable, Sendable, CustomStringConvertible {
   public let code: Int32
   /// What the firmware answered, if it was called and refused.
   public let firmwareStatus: UInt32?
-  /// True when the connection to the model broke while it worked on the request, so that nobody can say whether
-  /// it was done. Never true with the kernel.
+  /// True when the connection to the model broke while it worked on the request, so that nobody can say
+  /// whether it was done. Never true with the kernel.
   public let isOutcomeUnknown: Bool
 
   public init(

@@ -3,7 +3,7 @@ public import LinuxOS
 import SEVABI
 
 /// What a kernel's SEV interface can do.
-public enum SEVSupport: String, Hashable, Sendable {
+public enum SEVSupport: String, CaseIterable, Hashable, Sendable {
   /// SEV is off, or the machine has none.
   case unavailable
   /// A mainline kernel: no LOCAL_SEND and LOCAL_RECEIVE; contexts are moved by
@@ -16,8 +16,8 @@ public enum SEVSupport: String, Hashable, Sendable {
 extension SEVSession {
   /// Finds out what the kernel can do, without changing anything.
   ///
-  /// Asks with a NULL argument and with command 23. Never with 22: that is another command on newer kernels, which
-  /// could succeed.
+  /// Asks with a NULL argument and with command 23. Never with 22: that is another command on newer kernels,
+  /// which could succeed.
   ///
   /// - Parameter machine: A plain VM that is no SEV guest.
   public mutating func probe(_ machine: borrowing OwnedDescriptor) throws(SEVError) -> SEVSupport {

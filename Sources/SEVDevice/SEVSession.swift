@@ -5,9 +5,9 @@ public import SEVABI
 
 /// A way to send SEV commands, for one thread: a request connection to the model, or the kernel's ioctls.
 ///
-/// Make one session in each thread that sends commands, before the time matters; its calls need exclusive access
-/// and block until the command is done. A VM may be used through any session of the process that made it, and
-/// through none of another process (EIO): neither a forked child's nor one's own after exec.
+/// Make one session in each thread that sends commands, before the time matters; its calls need exclusive
+/// access and block until the command is done. A VM may be used through any session of the process that made
+/// it, and through none of another process (EIO): neither a forked child's nor one's own after exec.
 public struct SEVSession: ~Copyable, Sendable {
   enum Place: ~Copyable, Sendable {
     case kernel
@@ -23,7 +23,8 @@ public struct SEVSession: ~Copyable, Sendable {
 
   // MARK: Descriptors
 
-  /// Makes a VM of the model. With the kernel, VMs come from `/dev/kvm`, so that there this fails with ENOTTY.
+  /// Makes a VM of the model. With the kernel, VMs come from `/dev/kvm`, so that there this fails with
+  /// ENOTTY.
   ///
   /// The descriptor may be passed to other processes: the VM lives until its last duplicate is closed.
   public mutating func makeMachine() throws(SEVError) -> OwnedDescriptor {
@@ -49,11 +50,11 @@ public struct SEVSession: ~Copyable, Sendable {
     }
   }
 
-  /// Opens the firmware device at a descriptor number of one's choice, replacing what was there, for the rest of
-  /// the process's life.
+  /// Opens the firmware device at a descriptor number of one's choice, replacing what was there, for the rest
+  /// of the process's life.
   ///
-  /// LOCAL_RECEIVE does not set the number that a VM keeps, so that it is 0: a successor that asks for the guest's
-  /// status or debugs it needs the device at number 0, else these commands fail with EBADF.
+  /// LOCAL_RECEIVE does not set the number that a VM keeps, so that it is 0: a successor that asks for the
+  /// guest's status or debugs it needs the device at number 0, else these commands fail with EBADF.
   public mutating func openFirmware(at number: Int32) throws(SEVError) {
     let firmware = try openFirmware()
     if firmware.number == number {
@@ -96,8 +97,8 @@ public struct SEVSession: ~Copyable, Sendable {
     throw SEVError(.command(id), code: code, firmwareStatus: isFirmwareRefusal ? status : nil)
   }
 
-  /// Issues a command whose struct `parameters` is; what the kernel writes back is in it afterwards, also when
-  /// the command fails.
+  /// Issues a command whose struct `parameters` is; what the kernel writes back is in it afterwards, also
+  /// when the command fails.
   ///
   /// - Parameters:
   ///   - machine: The VM, of this process.
@@ -149,7 +150,8 @@ public struct SEVSession: ~Copyable, Sendable {
 
   /// Registers memory of this process that the guest uses, before it is encrypted; the pages are pinned.
   ///
-  /// - Throws: ENOMEM beyond the memlock limit without CAP_IPC_LOCK, or for memory that is not mapped writable.
+  /// - Throws: ENOMEM beyond the memlock limit without CAP_IPC_LOCK, or for memory that is not mapped
+  ///   writable.
   public mutating func register(
     _ region: EncryptedRegion, on machine: borrowing OwnedDescriptor
   ) throws(SEVError) {
@@ -158,8 +160,8 @@ public struct SEVSession: ~Copyable, Sendable {
     guard code == 0 else { throw SEVError(.registerRegion(region), code: code) }
   }
 
-  /// Unregisters memory by exactly the address and size with which it was registered, which after a handoff are
-  /// the source's.
+  /// Unregisters memory by exactly the address and size with which it was registered, which after a handoff
+  /// are the source's.
   ///
   /// - Throws: EINVAL if there is no such region.
   public mutating func unregister(
@@ -189,10 +191,10 @@ public struct SEVSession: ~Copyable, Sendable {
   /// LOCAL_SEND: stages the guest of this VM for a receiver on the same host.
   ///
   /// From then on the VM refuses all commands but the two debugging ones; nothing stops its vCPUs.
-  /// - Returns: The baton. It is worth the guest: who has it can receive, and if it is lost while the source lives,
-  ///   nobody can.
-  /// - Throws: EPERM if it was sent already or has encrypted state; ENOTTY if it is no SEV guest, or if the kernel
-  ///   said yes without making a token, which means that it has no LOCAL_SEND.
+  /// - Returns: The baton. It is worth the guest: who has it can receive, and if it is lost while the source
+  ///   lives, nobody can.
+  /// - Throws: EPERM if it was sent already or has encrypted state; ENOTTY if it is no SEV guest, or if the
+  ///   kernel said yes without making a token, which means that it has no LOCAL_SEND.
   /// - Complexity: With the model, one record there and one back.
   public mutating func localSend(_ machine: borrowing OwnedDescriptor) throws(SEVError) -> InfoToken {
     defer { area.wipe() }
@@ -207,8 +209,8 @@ public struct SEVSession: ~Copyable, Sendable {
   /// LOCAL_RECEIVE: takes a staged guest over. The VM must be initialised and otherwise unused.
   ///
   /// - Returns: The firmware's handle of the guest.
-  /// - Throws: EFAULT if the token is unknown or used, or its source is gone: then nothing has changed. EPERM if this
-  ///   VM has a guest, a registered region or encrypted state; ENOTTY if it is not initialised.
+  /// - Throws: EFAULT if the token is unknown or used, or its source is gone: then nothing has changed. EPERM
+  ///   if this VM has a guest, a registered region or encrypted state; ENOTTY if it is not initialised.
   /// - Complexity: With the model, one record there and one back.
   public mutating func localReceive(
     _ machine: borrowing OwnedDescriptor, token: borrowing InfoToken

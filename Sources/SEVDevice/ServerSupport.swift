@@ -6,8 +6,8 @@ package import LinuxOS
 package enum ServerSupport {
   /// Makes two connected sockets; the caller owns both numbers.
   ///
-  /// What is sent into the second one is refused (EPIPE): the pair carries only the news that the second one is
-  /// closed everywhere.
+  /// What is sent into the second one is refused (EPIPE): the pair carries only the news that the second one
+  /// is closed everywhere.
   package static func makeLifeline() throws(SystemError) -> (watched: Int32, held: Int32) {
     var numbers: [Int32] = [-1, -1]
     let status = unsafe numbers.withUnsafeMutableBufferPointer {

@@ -1,6 +1,7 @@
 /// A process's address space as the model knows it: threads share it, fork and exec lose it.
 ///
-/// KVM compares the `mm_struct` of the caller with that of the VM's creator; the model compares these numbers.
+/// KVM compares the `mm_struct` of the caller with that of the VM's creator; the model compares these
+/// numbers.
 public struct AddressSpaceID: Hashable, Sendable {
   public let rawValue: UInt64
 

@@ -1,6 +1,7 @@
 /// The end of a VM: its last descriptor was closed.
 extension ModelHost {
-  /// Destroys a VM: regions are unpinned, and the guest's key is gone, unless another VM received the context.
+  /// Destroys a VM: regions are unpinned, and the guest's key is gone, unless another VM received the
+  /// context.
   ///
   /// An unused token dies with its source. A used one was kept only so that it was not given out again.
   ///

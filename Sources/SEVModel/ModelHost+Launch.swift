@@ -97,8 +97,8 @@ extension ModelHost {
     }
   }
 
-  /// Reads and measures one chunk after the other, page by page: the pages count as not contiguous in physical
-  /// memory, so that each is one call of the firmware.
+  /// Reads and measures one chunk after the other, page by page: the pages count as not contiguous in
+  /// physical memory, so that each is one call of the firmware.
   private func measure(_ command: Command, address: UInt64, remaining: UInt64) -> Step {
     guard remaining > 0 else {
       var command = command

@@ -16,8 +16,8 @@ public enum Step: Sendable {
   case read(address: UInt64, count: Int, then: @Sendable (inout ModelHost, [UInt8]?) -> Step)
   /// Copy bytes out. The answer is false if any of them could not be written.
   case write(address: UInt64, bytes: [UInt8], then: @Sendable (inout ModelHost, Bool) -> Step)
-  /// Fault in the pages that hold a range, for writing or only for reading. The answer is false if that is not
-  /// possible for any of them.
+  /// Fault in the pages that hold a range, for writing or only for reading. The answer is false if that is
+  /// not possible for any of them.
   case pin(
     address: UInt64, count: UInt64, forWriting: Bool, then: @Sendable (inout ModelHost, Bool) -> Step)
   /// Look up a descriptor number. The answer is whether it is an open firmware device (`/dev/sev`).

@@ -10,8 +10,8 @@ struct VirtualMachine: Sendable {
   var asid: UInt32 = 0
   /// The firmware's handle; 0 before LAUNCH_START.
   var handle: UInt32 = 0
-  /// The number of `/dev/sev` that LAUNCH_START gave. INIT does not set it and a move does not carry it, so it
-  /// is 0 in a VM that received its context.
+  /// The number of `/dev/sev` that LAUNCH_START gave. INIT does not set it and a move does not carry it, so
+  /// it is 0 in a VM that received its context.
   var firmwareDescriptor: Int32 = 0
   /// Pages pinned by registered regions. Compared with the limit of whoever calls.
   var lockedPages: UInt64 = 0

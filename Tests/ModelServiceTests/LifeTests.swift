@@ -91,8 +91,8 @@ extension OverTheSocket {
 extension OverTheSocket {
   @Suite("Address spaces")
   struct AddressSpaceTests {
-    /// `fork` is not offered to Swift, because a child may do so little. These children make one request on a session
-    /// that exists already and exit.
+    /// `fork` is not offered to Swift, because a child may do so little. These children make one request on a
+    /// session that exists already and exit.
     private func fork() throws -> Int32 {
       guard let symbol = unsafe dlsym(nil, "fork") else { throw SystemError(.posixSpawn, code: ENOSYS) }
       return unsafe unsafeBitCast(symbol, to: (@convention(c) () -> Int32).self)()

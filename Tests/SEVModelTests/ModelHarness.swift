@@ -32,28 +32,34 @@ struct FakeMemory: CallerMemory {
   var firmware: Set<Int32> = [Address.firmware]
   /// What was asked for, in order.
   var log: [String] = []
+  /// The number in ``log`` of the one question that is answered with a failure.
+  var failingQuestion: Int?
+
+  private var failsNow: Bool { failingQuestion == log.count - 1 }
 
   mutating func read(address: UInt64, count: Int) -> [UInt8]? {
     log.append("read")
-    guard address >= 0x1000, !faults.contains(address) else { return nil }
+    guard !failsNow, address >= 0x1000, !faults.contains(address) else { return nil }
     return (0..<UInt64(count)).map { bytes[address + $0] ?? 0 }
   }
 
   mutating func write(address: UInt64, bytes new: [UInt8]) -> Bool {
     log.append("write")
-    guard address >= 0x1000, !faults.contains(address), !readOnly.contains(address) else { return false }
+    guard !failsNow, address >= 0x1000, !faults.contains(address), !readOnly.contains(address) else {
+      return false
+    }
     store(new, at: address)
     return true
   }
 
   mutating func pin(address: UInt64, count: UInt64, forWriting: Bool) -> Bool {
     log.append(forWriting ? "pin for writing" : "pin for reading")
-    return address >= 0x1000 && !unpinnable.contains(address)
+    return !failsNow && address >= 0x1000 && !unpinnable.contains(address)
   }
 
   mutating func isFirmware(descriptor: Int32) -> Bool {
     log.append("find firmware")
-    return firmware.contains(descriptor)
+    return !failsNow && firmware.contains(descriptor)
   }
 
   mutating func store(_ new: [UInt8], at address: UInt64) {

@@ -44,7 +44,7 @@ extension GuestMachine {
   }
 
   private mutating func advanceStaged() -> Bool {
-    if isOwnerDead, !canOutliveOwner {
+    if isOwnerDead, !canOutliveOwner, !isSettling {
       // R38
       declare(.lost, hasDescriptors ? .sourceDestroyed : .peerDied)
       return true
@@ -57,7 +57,7 @@ extension GuestMachine {
     }
     guard let candidate else {
       // R36: nobody is there to claim, so the source takes back at once.
-      guard !isOwnerDead, !isSettling, !awaitsSuccessor else { return false }
+      guard !isOwnerGone, !isSettling, !awaitsSuccessor else { return false }
       rollBack(.peerDied)
       return true
     }
@@ -84,6 +84,8 @@ extension GuestMachine {
 
   private mutating func advanceClaimed() -> Bool {
     if isOwnerDead, isClaimantGone {
+      // Without its journal the registry does not know yet whether there is a claimant.
+      guard !isSettling else { return false }
       stageAgainOrLose()  // R42
       return true
     }
@@ -96,12 +98,12 @@ extension GuestMachine {
         note(.claimed(handoff: record.handoff, by: claimant))
         return true
       }
-      if isOwnerDead, !hasDescriptors {
+      if isOwnerDead, !hasDescriptors, !isSettling {
         declare(.lost, .peerDied)  // R40
         return true
       }
     }
-    if !isOwnerDead, isClaimantGone, !isSettling {
+    if !isOwnerGone, isClaimantGone, !isSettling {
       rollBack(.peerDied)  // R41
       return true
     }
@@ -114,21 +116,26 @@ extension GuestMachine {
     guard let claimant = record.claimant, !dead.contains(claimant) else { return false }
     claimOverdue = false
     switch record.way {
-    case .none: break
+    case .none where hasDescriptors: break
     case .move where custody.hasVM: break
-    case .token, .move:
+    case .none, .token, .move:
       note(.alarm(handoff: record.handoff))
       return false
     }
-    effects.append(.fence(claimant))
-    note(.fenced(claimant))
+    fence(claimant)
     return false
   }
 
   private mutating func advanceRollback() -> Bool {
     if isOwnerDead {
       if isClaimantGone {
+        guard !isSettling else { return false }
         stageAgainOrLose()  // R51
+        return true
+      }
+      if receivedLate, let claimant = record.claimant, isReachable(claimant) {
+        // R11 kept it from running beside the source, which is dead now.
+        commit(to: claimant)
         return true
       }
       if claimOverdue { return fenceClaimantIfAllowed() }
@@ -137,17 +144,14 @@ extension GuestMachine {
     switch record.way {
     case .none:
       if isClaimantGone {
-        guard !isSettling, let owner = record.owner else { return false }
+        guard !isSettling, let owner = record.owner, !exited.contains(owner) else { return false }
         giveBack(to: owner)  // R47
         return true
       }
-      if !fencedClaimant {
-        // R46
+      // R46: as long as somebody else can have the guest.
+      if !fencedClaimant, let claimant = record.claimant, !isOwnerGone || hasDescriptors {
         fencedClaimant = true
-        if let claimant = record.claimant {
-          effects.append(.fence(claimant))
-          note(.fenced(claimant))
-        }
+        fence(claimant)
       }
       return false
     case .token, .move:

@@ -7,13 +7,18 @@ extension GuestMachine {
   public mutating func handle(_ event: RegistryEvent) -> [Effect] {
     switch event {
     case .hello(let process, let report, let reads, let manifest, let isAlive):
+      // R2: of an older connection nothing counts, whether its end was noticed or not.
+      if heard.contains(process) { disconnected(process) }
       heard.insert(process)
       self.reads[process] = reads
+      if !isAlive { exited.insert(process) }
       hear(report, from: process, manifest: manifest, isAlive: isAlive, isFirst: true)
     case .report(let process, let report, let isAlive):
       guard heard.contains(process) else { break }
+      if !isAlive { exited.insert(process) }
       hear(report, from: process, manifest: nil, isAlive: isAlive, isFirst: false)
     case .disconnected(let process): disconnected(process)
+    case .exited(let process): exited.insert(process)
     case .died(let process): died(process)
     case .deadline(let deadline, let handoff): passed(deadline, handoff: handoff)
     case .abort: aborted(.abortedByOperator)
@@ -34,6 +39,7 @@ extension GuestMachine {
       if step == .preparing || step == .offered { abandonAttempt(.peerDisconnected) }
     }
     if process == candidate, record.phase == .idle { aborted(.peerDisconnected) }
+    if process == record.claimant { receivedLate = false }
     offeredTo.remove(process)
     // A successor that lost its connection says where it stands when it comes back.
     waiting.removeAll { $0 == process }
@@ -41,6 +47,7 @@ extension GuestMachine {
 
   private mutating func died(_ process: ProcessID) {
     heard.remove(process)
+    exited.remove(process)
     dead.insert(process)
     waiting.removeAll { $0 == process }
     cancelRelease(process)
@@ -76,19 +83,23 @@ extension GuestMachine {
       // R55, R56: neither owner nor candidate, told to go, and still there.
       guard process != record.owner || record.phase == .lost || record.phase == .ended else { return }
       guard mustGo.contains(process) else { return }
-      effects.append(.fence(process))
-      note(.fenced(process))
+      fence(process)
       arm(.release(process))
     case .prepare, .freeze, .claim, .takeBack: break
     }
   }
 
   private mutating func claimDeadlinePassed() {
+    guard !isSettling else {
+      // Who has the baton is not known before everybody had time to say so.
+      arm(.claim)
+      return
+    }
     switch record.phase {
     case .staged:
       // R36
       awaitsSuccessor = false
-      if !isOwnerDead {
+      if !isOwnerGone {
         release(candidate, .deadlinePassed)
         rollBack(.deadlinePassed)
       } else if candidate != nil {
@@ -97,7 +108,7 @@ extension GuestMachine {
     case .claimed:
       // R41, R43
       claimOverdue = true
-      if !isOwnerDead { rollBack(.deadlinePassed) }
+      if !isOwnerGone { rollBack(.deadlinePassed) }
     case .idle, .rollback, .lost, .ended: break
     }
   }
@@ -120,10 +131,10 @@ extension GuestMachine {
           send(.takeBack(handoff: record.handoff), to: owner)
         }
       }
-    case .staged where !isOwnerDead:
+    case .staged where !isOwnerGone && !isSettling:
       release(candidate, reason)
       rollBack(reason)
-    case .claimed where !isOwnerDead: rollBack(reason)
+    case .claimed where !isOwnerGone && !isSettling: rollBack(reason)
     case .staged, .claimed, .rollback, .lost, .ended: break
     }
   }

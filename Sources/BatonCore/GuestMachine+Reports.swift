@@ -40,11 +40,22 @@ extension GuestMachine {
   /// Without its journal the registry learns from the VMMs who is source and who is claimant.
   private mutating func adoptIfJournalWasLost(_ report: Report, from process: ProcessID) {
     switch report {
-    case .staged, .tookBack, .running:
+    case .staged, .tookBack:
       if record.owner == nil {
         record.owner = process
         journal()
       }
+    case .running:
+      guard isSettling, record.owner != process else { return }
+      // Who runs has had the verdict: an older owner that still waits for its own is told to go.
+      expel(record.owner, .notOwner)
+      // Numbers: which attempts it has seen is not said, but epochs go on above all of them.
+      record.handoff = max(record.handoff, record.epoch)
+      record.owner = process
+      record.claimant = nil
+      record.phase = .idle
+      forgetAttempt()
+      journal()
     case .claiming(let handoff), .received(let handoff), .refused(let handoff, _, _):
       if isSettling, record.phase == .claimed, record.claimant == nil, record.owner != process,
         handoff == record.handoff
@@ -139,9 +150,12 @@ extension GuestMachine {
   private mutating func received(_ handoff: UInt64, _ process: ProcessID, isAlive: Bool) {
     if isClaim(of: handoff, process) {
       // R11: the decision was journalled; the claimant is being ended.
-      if record.phase == .rollback, record.way == .none { return }
-      // R10: a process that is known to be dead gets no guest; its seen death decides.
-      if isAlive { commit(to: process) }
+      if record.phase == .rollback, record.way == .none, !isOwnerDead {
+        receivedLate = true
+        return
+      }
+      // R10: a process that is known to be dead or was ended gets no guest; its seen death decides.
+      if isAlive, !exited.contains(process) { commit(to: process) }
     } else if record.owner == process, record.phase == .idle {
       runDue = true  // R12
     } else {
@@ -226,7 +240,9 @@ extension GuestMachine {
     guard isAlive, handoff == record.handoff else { return }
     switch record.phase {
     case .rollback, .staged, .claimed: giveBack(to: process)  // R24
-    case .idle where !runConfirmed: giveBack(to: process)  // R25
+    case .idle where !runConfirmed:
+      // R25: its verdict may be lost. In the epoch that this taking back began it is only said again.
+      if wasTakenBack { runDue = true } else { giveBack(to: process) }
     case .idle, .lost, .ended: break
     }
   }

@@ -3,7 +3,7 @@ public import BatonWire
 /// The registry's side of one guest: who owns it, and what happens about that.
 ///
 /// Pure: events in, effects out, no clock and no I/O. The rules are those of Tests/Model/RULES.md,
-/// cited as R1 to R58.
+/// cited as R1 to R60.
 public struct GuestMachine: Sendable {
   /// What is journalled.
   public internal(set) var record: GuestRecord
@@ -27,6 +27,9 @@ public struct GuestMachine: Sendable {
   /// VMMs whose first record on the present connection was processed (R1).
   var heard: Set<ProcessID> = []
   var dead: Set<ProcessID> = []
+  /// Not seen dead, but its pidfd says that it has ended, or SIGKILL is on its way (R59): it is given
+  /// nothing any more.
+  var exited: Set<ProcessID> = []
   /// The handoff whose RAM a successor has mapped.
   var prepared: [ProcessID: UInt64] = [:]
   var offeredTo: Set<ProcessID> = []
@@ -45,6 +48,8 @@ public struct GuestMachine: Sendable {
   /// Who was or will be told to go, and is fenced when it does not.
   var mustGo: Set<ProcessID> = []
   var claimOverdue = false
+  /// The claimant said `received` when taking back was journalled already (way `none`).
+  var receivedLate = false
   var fencedClaimant = false
   /// After a restart the successor is given time to come back.
   var awaitsSuccessor = false
@@ -97,7 +102,7 @@ public struct GuestMachine: Sendable {
   /// Connected, alive and heard (R1).
   public func isReachable(_ process: ProcessID?) -> Bool {
     guard let process else { return false }
-    return heard.contains(process) && !dead.contains(process)
+    return heard.contains(process) && !dead.contains(process) && !exited.contains(process)
   }
 
   func isSeenDead(_ process: ProcessID?) -> Bool {
@@ -109,6 +114,8 @@ public struct GuestMachine: Sendable {
   var isClaimantGone: Bool { record.claimant.map { dead.contains($0) } ?? true }
   /// Seen dead, or unknown because the journal was lost.
   var isOwnerDead: Bool { record.owner.map { dead.contains($0) } ?? true }
+  /// Dead, seen or not: the source cannot take anything back.
+  var isOwnerGone: Bool { isOwnerDead || (record.owner.map { exited.contains($0) } ?? false) }
   var hasDescriptors: Bool { custody.hasRAM && custody.hasState }
   /// Whether a next claimant can have the guest although its owner is dead.
   var canOutliveOwner: Bool { hasDescriptors && (record.way != .token || custody.hasVM) }
@@ -157,9 +164,17 @@ public struct GuestMachine: Sendable {
     effects.append(.keepDescriptors)
   }
 
+  /// Ends a process through its pidfd. R59: from now on it counts as little as a dead one.
+  mutating func fence(_ process: ProcessID) {
+    exited.insert(process)
+    effects.append(.fence(process))
+    note(.fenced(process))
+  }
+
   mutating func forgetAttempt() {
     step = .none
     claimOverdue = false
+    receivedLate = false
     fencedClaimant = false
     awaitsSuccessor = false
     mayClaim = false
@@ -252,6 +267,7 @@ public struct GuestMachine: Sendable {
   mutating func stageAgainOrLose() {
     record.claimant = nil
     claimOverdue = false
+    receivedLate = false
     fencedClaimant = false
     guard canOutliveOwner else {
       declare(.lost, hasDescriptors ? .sourceDestroyed : .peerDied)

@@ -8,8 +8,18 @@ public struct Registry: Sendable {
   /// Whether the registry found no journal and VMMs still have time to come back with what they know.
   public private(set) var isSettling: Bool
 
-  /// - Parameter isSettling: Whether the journal was not there at start.
-  public init(isSettling: Bool) { self.isSettling = isSettling }
+  /// Above every number that a registry before this one can have given out; 0 when none can.
+  private let firstNumber: UInt64
+
+  /// - Parameters:
+  ///   - isSettling: Whether the journal was not there at start.
+  ///   - numbersFrom: Where handoffs and epochs of guests go on that the lost journal knew: a clock in
+  ///     milliseconds that has not stood still since the first registry did, since nobody makes a
+  ///     handoff a millisecond. Numbers of guests that begin now are small all the same.
+  public init(isSettling: Bool, numbersFrom: UInt64 = 0) {
+    self.isSettling = isSettling
+    firstNumber = numbersFrom
+  }
 
   /// The registry as the journal left it, and what follows for each guest.
   public static func restored(_ records: [GuestRecord]) -> (Registry, [(GuestName, [Effect])]) {
@@ -43,7 +53,20 @@ public struct Registry: Sendable {
     }
   }
 
-  /// The time to come back is over. Held first records are handed in before this call.
+  /// In which order first records that had to wait are handed in: who may have the guest's context or
+  /// its baton before those who only want it.
+  public static func rankWhenSettling(_ report: Report) -> Int {
+    switch report {
+    case .received: 0
+    case .claiming: 1
+    case .refused: 2
+    case .running, .staged, .tookBack, .used, .resumed, .offer, .ready, .declined, .ended: 3
+    case .attach, .fresh: 4
+    }
+  }
+
+  /// The time to come back is over. Held first records are handed in before this call, by
+  /// ``rankWhenSettling(_:)``.
   public mutating func settle() -> [(GuestName, [Effect])] {
     isSettling = false
     return machines.keys.sorted().map { name in (name, handle(.settled, for: name)) }
@@ -82,7 +105,9 @@ public struct Registry: Sendable {
 
   private func isBeginning(_ report: Report) -> Bool {
     switch report {
-    case .fresh, .attach: true
+    case .fresh, .attach(prepared: 0): true
+    // It has mapped the RAM of a guest that is gone and cannot begin another one.
+    case .attach: false
     case .claiming, .received, .refused, .staged, .tookBack, .used, .resumed, .running, .offer, .ready,
       .declined, .ended:
       false
@@ -97,26 +122,41 @@ public struct Registry: Sendable {
       name: name, way: manifest?.way ?? .none, owner: process, epoch: (before?.epoch ?? 0) + 1,
       phase: .idle, handoff: before?.handoff ?? 0, claimant: nil)
     switch report {
-    case .fresh, .attach: return record
+    case .fresh, .attach(prepared: 0): return record
     case .running(let epoch, _):
+      // Numbers: which attempts there were is not said.
       record.epoch = epoch
+      record.handoff = max(record.handoff, firstNumber)
       return epoch > 0 ? record : nil
     case .tookBack(let handoff):
+      // Numbers: in which epoch it was is not said, and only a newer verdict is obeyed.
+      record.epoch = max(record.epoch, firstNumber)
       record.handoff = handoff
       record.phase = .rollback
       return record
     case .staged(let handoff, _):
+      record.epoch = max(record.epoch, firstNumber)
       record.handoff = handoff
       record.phase = .claimed
       return record
     case .received(let handoff), .claiming(let handoff):
       guard isSettling else { return nil }
+      record.epoch = max(record.epoch, firstNumber)
       record.owner = nil
       record.handoff = handoff
       record.phase = .claimed
       record.claimant = process
       return record
-    case .refused, .used, .resumed, .offer, .ready, .declined, .ended: return nil
+    case .refused(let handoff, used: false, returned: .some):
+      // All that is left of the guest comes along: it goes on as after the claim (R14, R18).
+      guard isSettling, manifest != nil else { return nil }
+      record.epoch = max(record.epoch, firstNumber)
+      record.owner = nil
+      record.handoff = handoff
+      record.phase = .claimed
+      record.claimant = process
+      return record
+    case .attach, .refused, .used, .resumed, .offer, .ready, .declined, .ended: return nil
     }
   }
 

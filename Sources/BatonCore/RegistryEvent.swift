@@ -56,6 +56,9 @@ public enum RegistryEvent: Hashable, Sendable {
   case report(ProcessID, Report, isAlive: Bool)
   /// The connection of a process ended; its records not processed yet are void.
   case disconnected(ProcessID)
+  /// The pidfd says that the process has ended; what it had sent may wait to be processed. Not needed
+  /// for safety: whoever says so early keeps the registry from giving a guest to a process that is gone.
+  case exited(ProcessID)
   /// The pidfd says that the process has ended, and everything that it had sent was processed.
   case died(ProcessID)
   case deadline(Deadline, handoff: UInt64)

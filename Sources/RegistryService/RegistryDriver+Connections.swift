@@ -130,7 +130,7 @@ extension RegistryDriver {
     case .running(let epoch, let first):
       report(.running(epoch, firstInstruction: first), from: connection, guest, arrival)
     case .declined(let handoff, let refusal, let text):
-      context(guest).ownReason = (refusal, text)
+      if registry[guest]?.record.handoff == handoff { context(guest).ownReason = (refusal, text) }
       report(.declined(handoff, refusal), from: connection, guest, arrival)
     case .preflightReport(let checks):
       let waiting = context(guest).preflights

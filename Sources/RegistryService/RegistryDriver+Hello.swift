@@ -89,6 +89,7 @@ extension RegistryDriver {
     process.guests.insert(first.guest)
     replaceConnection(ConnectionKey(guest: first.guest, process: process.id), by: connection)
     let before = registry[first.guest]
+    if before == nil { context.user = connection.peer.uid }
     if let manifest = first.manifest, before?.record.owner == nil || before?.record.owner == process.id {
       context.manifest = manifest
     }

@@ -55,6 +55,11 @@ extension RegistryDriver {
       context.timeline.enter(.commit, at: arrival, limit: nil)
       context.timeline.enter(.run, at: moment, limit: nil)
       context.timeline.committed(epoch: epoch, at: moment)
+      let successor = view(owner)
+      context.timeline.changeLast {
+        $0.successor = owner
+        $0.handoff.successor = successor
+      }
     case .runOrdered: break
     case .running(_, let first): context.timeline.running(first: first, arrival: arrival)
     case .rollingBack(let handoff, let refusal):

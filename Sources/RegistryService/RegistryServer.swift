@@ -13,6 +13,7 @@ public actor RegistryServer {
   private var operators: OperatorServer?
   private var operatorListener: ConnectionListener?
   private var settling: LoopTimer?
+  private var lock: OwnedDescriptor?
 
   public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor }
 
@@ -26,6 +27,8 @@ public actor RegistryServer {
   public enum StartFailure: Error, CustomStringConvertible {
     /// The journal says something that cannot be believed.
     case journalDamaged(path: String, JournalError)
+    /// Another registry has this runtime directory.
+    case anotherRegistry(String)
     case system(SystemError)
 
     public var description: String {
@@ -34,6 +37,8 @@ public actor RegistryServer {
         "the journal \(path) is damaged \(error); batond does not start on it, because it could give a guest to two "
           + "owners. Guests go on running where they are. Move the file away (mv \(path) \(path).damaged) and start "
           + "batond again: the VMMs present themselves again"
+      case .anotherRegistry(let directory):
+        "another batond runs on \(directory); there is one registry for each host, end that one first"
       case .system(let error): "batond cannot start: \(error). Guests go on running where they are"
       }
     }
@@ -42,7 +47,7 @@ public actor RegistryServer {
     public var exitCode: Int32 {
       switch self {
       case .journalDamaged: 3
-      case .system: 1
+      case .anotherRegistry, .system: 1
       }
     }
   }
@@ -63,11 +68,25 @@ public actor RegistryServer {
     do throws(SystemError) {
       try Files.makeDirectory(configuration.runtimeDirectory, mode: 0o711)
       _ = try ThisProcess.raiseDescriptorLimit()
+      lock = try takeLock()
     } catch { throw .system(error) }
+    if lock == nil { throw .anotherRegistry(configuration.runtimeDirectory) }
     let driver = try openRegistry()
     self.driver = driver
     do throws(SystemError) { try listen(driver) } catch { throw .system(error) }
     announce(driver)
+  }
+
+  /// Held as long as this process lives: two registries on one journal would be two arbiters.
+  ///
+  /// - Returns: Nil when another registry has it.
+  private func takeLock() throws(SystemError) -> OwnedDescriptor? {
+    let file = try Files.open("\(configuration.runtimeDirectory)/registry.lock", .createReadWrite)
+    do throws(SystemError) { try file.lockExclusively() } catch {
+      if error.wouldBlock { return nil }
+      throw error
+    }
+    return file
   }
 
   private func listen(_ driver: RegistryDriver) throws(SystemError) {

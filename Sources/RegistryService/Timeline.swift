@@ -28,7 +28,7 @@ struct Timeline {
     var handoff: Handoff
     let began: UInt64
     let source: ProcessID
-    let successor: ProcessID?
+    var successor: ProcessID?
     var phaseBegan: UInt64?
     var ended: UInt64?
     var lastInstruction: UInt64 = 0

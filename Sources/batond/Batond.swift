@@ -37,7 +37,9 @@ struct Batond: ParsableCommand {
   var helloMs: UInt32 = 2_000
   @Option(help: "Time from attach to ready.")
   var prepareMs: UInt32 = 30_000
-  @Option(help: "Further time from attach to ready for each 16 GiB of guest RAM.")
+  @Option(
+    name: .customLong("prepare-per-16-gib-ms"),
+    help: "Further time from attach to ready for each 16 GiB of guest RAM.")
   var preparePer16GibMs: UInt32 = 10_000
   @Option(help: "Time from freeze to stage.")
   var freezeMs: UInt32 = 500
@@ -87,7 +89,8 @@ struct Batond: ParsableCommand {
   }
 
   private func serve(_ settings: RegistryConfiguration) throws -> Int32 {
-    let signals = try SignalDescriptor([2, 15])
+    // SIGPIPE only says that nobody reads standard error any more.
+    let signals = try SignalDescriptor([2, 13, 15])
     // State memfds in custody hold batons.
     try ThisProcess.hideMemory()
     let loop = try EventLoop()
@@ -99,7 +102,7 @@ struct Batond: ParsableCommand {
       return error.exitCode
     }
     let stop = try loop.watch(signals.descriptor.number, priority: .records) { _ in
-      server.stop()
+      while let signal = signals.next() { if signal != 13 { server.stop() } }
     }
     return try withExtendedLifetime(stop) { try loop.run() }
   }

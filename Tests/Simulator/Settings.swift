@@ -1,0 +1,30 @@
+import BatonWire
+
+/// What a seed makes of a run: drawn once, before the first step.
+struct Settings {
+  var way: Way
+  var hasVM: Bool
+  var successors: Int
+  var faults: Int
+  /// A fault every so many steps while an attempt is under way, and otherwise.
+  var faultEvery: Int
+  var activeSteps: Int
+  var mayLoseJournal: Bool
+  var beginsWithoutJournal: Bool
+  var breakage: Breakage?
+
+  init(random: inout RandomSource, breakage: Breakage?) {
+    way = random.once(in: 2) ? .token : .none
+    hasVM = way == .token && random.once(in: 2)
+    successors = 1 + random.below(5)
+    let draw = random.below(10)
+    faults = draw < 1 ? 0 : draw < 5 ? 1 : draw < 8 ? 2 + random.below(2) : 4 + random.below(5)
+    faultEvery = [3, 6, 12, 24][random.below(4)]
+    activeSteps = 30 + random.below(50 * successors)
+    mayLoseJournal = random.once(in: 12)
+    beginsWithoutJournal = random.once(in: 2)
+    self.breakage = breakage
+    if breakage != nil, faults == 0 { faults = 3 }
+    if breakage == .reuseNumbers { mayLoseJournal = true }
+  }
+}

@@ -1,0 +1,132 @@
+import BatonCore
+import BatonWire
+
+/// How a run may end: P5, P8 and P9.
+extension World {
+  /// Nothing is possible and deadlines bring nothing: somebody who is stopped is waited for.
+  ///
+  /// - Returns: whether somebody was woken.
+  func wakeOneThatIsWaitedFor() throws(Violation) -> Bool {
+    let stopped = vmms.filter { $0.isAlive && $0.isHung }
+    guard !stopped.isEmpty else { return false }
+    let truth = host.truth
+    if let owner = stopped.first(where: { $0.id == truth?.owner }) {
+      wake(owner)
+      return true
+    }
+    if let claimant = stopped.first(where: { $0.id == truth?.claimant }) {
+      // Its death would take the context along, so only an operator may decide; with way `none` it
+      // is ended as long as somebody else can go on.
+      let mayWait = settings.way == .token || !host.custody.ram
+      guard mayWait else {
+        throw Violation(
+          property: .nothingLeft, text: "\(name(claimant.id)) hangs with the baton and is not ended")
+      }
+      wake(claimant)
+      return true
+    }
+    for vmm in stopped where host.pidfds.contains(vmm.id) && !vmm.isRefused {
+      throw Violation(property: .nothingLeft, text: "\(name(vmm.id)) hangs, is of no use, and is not ended")
+    }
+    wake(stopped[0])
+    return true
+  }
+
+  func checkEnd() throws(Violation) {
+    guard let journal = host.journal else {
+      guard host.truth == nil || !vmms.contains(where: \.isAlive) else {
+        throw Violation(property: .comesToAnEnd, text: "nobody came back to a registry without a journal")
+      }
+      return
+    }
+    let living = vmms.filter(\.isAlive)
+    switch journal.phase {
+    case .idle:
+      guard let owner = vmm(journal.owner), owner.isAlive, owner.isExecuting else {
+        throw Violation(property: .comesToAnEnd, text: "nobody runs the guest: \(describe(journal))")
+      }
+      guard living.count == 1 else {
+        throw Violation(
+          property: .nothingLeft,
+          text: "left over beside the owner: \(living.filter { $0 !== owner }.map { name($0.id) })")
+      }
+      guard host.registry[guest]?.runConfirmed ?? false else {
+        throw Violation(property: .comesToAnEnd, text: "the verdict was never confirmed")
+      }
+      try checkNothingIsKept(journal)
+    case .lost, .ended:
+      guard living.isEmpty else {
+        throw Violation(
+          property: .nothingLeft,
+          text: "left over of a guest that is \(journal.phase): "
+            + "\(living.map { name($0.id) })")
+      }
+      try checkNothingIsKept(journal)
+    case .staged:
+      // That the token was used, only the next claimant can find out.
+      guard living.isEmpty, host.custody.ram, isRecoverable || settings.way == .token else {
+        throw Violation(property: .comesToAnEnd, text: "stays staged: \(describe(journal))")
+      }
+      coverage.count(.parked)
+    case .claimed, .rollback:
+      throw Violation(property: .comesToAnEnd, text: "stays \(journal.phase): \(describe(journal))")
+    }
+    try checkProgress(journal)
+  }
+
+  private func checkNothingIsKept(_ journal: GuestRecord) throws(Violation) {
+    guard host.custody == .none else {
+      throw Violation(property: .nothingLeft, text: "custody keeps \(host.custody)")
+    }
+    guard journal.leaving.isEmpty, journal.claimant == nil else {
+      throw Violation(property: .nothingLeft, text: "the journal keeps \(describe(journal))")
+    }
+  }
+
+  /// P9: where nothing went wrong, every attempt is committed.
+  private func checkProgress(_ journal: GuestRecord) throws(Violation) {
+    guard settings.faults == 0, settings.breakage == nil else { return }
+    let attempts = UInt64(vmms.count - 1)
+    guard journal.phase == .idle, journal.handoff == attempts, journal.epoch == attempts + 1 else {
+      throw Violation(
+        property: .progress, text: "\(attempts) successors without a fault: \(describe(journal))")
+    }
+  }
+
+  /// Whatever happened before, the next handoff without a fault succeeds, a parked guest is taken,
+  /// and a guest that is gone begins anew.
+  func probe() throws(Violation) {
+    let before = host.journal
+    let mayBeUsed = before?.phase == .staged && !isRecoverable
+    trace("one more comes, without a fault")
+    let next = spawn()
+    try runUntilQuiet()
+    if mayBeUsed, host.journal?.phase == .lost {
+      return try checkEnd()
+    }
+    guard let journal = host.journal, journal.phase == .idle, journal.owner == next.id, next.isExecuting,
+      journal.epoch > (before?.epoch ?? 0)
+    else {
+      throw Violation(
+        property: .progress,
+        text: "after \(before.map(describe) ?? "nothing") the next successor did not get the guest: "
+          + (host.journal.map(describe) ?? "no journal"))
+    }
+    coverage.count(.probesCommitted)
+    try checkEndOfProbe(next)
+  }
+
+  private func checkEndOfProbe(_ next: VMM) throws(Violation) {
+    for vmm in vmms where vmm.isAlive && vmm !== next {
+      throw Violation(property: .nothingLeft, text: "\(name(vmm.id)) is left over after one more handoff")
+    }
+    guard host.custody == .none else {
+      throw Violation(property: .nothingLeft, text: "custody keeps \(host.custody) after one more handoff")
+    }
+  }
+
+  func describe(_ record: GuestRecord) -> String {
+    "\(record.phase), owner \(name(record.owner)), epoch \(record.epoch), handoff \(record.handoff), "
+      + "claimant \(name(record.claimant)), leaving \(record.leaving.map { name($0) })"
+  }
+}

@@ -16,9 +16,9 @@ struct ExampleTests {
         let number = processes.count
         // Each one owns the guest in the next epoch; its predecessor leaves.
         _ = try bench.waitForGuest("counter", "is in epoch \(number)") { $0.epoch == UInt64(number) }
-        if number > 1 { #expect(try processes[number - 2].waitForEnd() == .exited(0)) }
+        if number > 1 { #expect(try processes[number - 2].waitForEnd() == .exited(status: 0)) }
       }
-      #expect(try processes[2].waitForEnd() == .exited(0))
+      #expect(try processes[2].waitForEnd() == .exited(status: 0))
       let outputs = try processes.map { try TextFile.read($0.log) }
       #expect(outputs[0].contains("\"epochs\":[1],\"released\":true"))
       #expect(outputs[1].contains("\"epochs\":[2],\"released\":true"))

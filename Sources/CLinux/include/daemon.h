@@ -1,4 +1,4 @@
-/* What a long-lived service asks of the kernel about itself and its files. See clinux.h for the convention. */
+/* What a long-lived service asks of the kernel about itself and its files. See system_calls.h for the convention. */
 #ifndef BATON_CLINUX_DAEMON_H
 #define BATON_CLINUX_DAEMON_H
 

@@ -1,6 +1,6 @@
 /*
- * What the KVM module needs besides clinux.h: ioctl (variadic), the run page, and the signal that
- * brings a thread out of KVM_RUN. Results as in clinux.h: >= 0, or -errno.
+ * What the KVM module needs besides system_calls.h: ioctl (variadic), the run page, and the signal that
+ * brings a thread out of KVM_RUN. Results as in system_calls.h: >= 0, or -errno.
  */
 #ifndef BATON_KVM_CALLS_H
 #define BATON_KVM_CALLS_H

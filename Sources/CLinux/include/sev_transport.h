@@ -2,7 +2,7 @@
  * What the device library of the SEV interface needs of Linux: requests to the software model, argument
  * memory of this process, and waiting for many descriptors.
  *
- * As in clinux.h, a function that can fail returns a value >= 0 on success and -errno on failure.
+ * As in system_calls.h, a function that can fail returns a value >= 0 on success and -errno on failure.
  */
 #ifndef BATON_SEV_TRANSPORT_H
 #define BATON_SEV_TRANSPORT_H

@@ -1,4 +1,4 @@
-/* Starting a process that ends with its parent. See clinux.h for the convention of results. */
+/* Starting a process that ends with its parent. See system_calls.h for the convention of results. */
 #ifndef BATON_CLINUX_SPAWN_CHILD_H
 #define BATON_CLINUX_SPAWN_CHILD_H
 

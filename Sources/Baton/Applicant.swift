@@ -79,7 +79,7 @@ public struct Offer: ~Copyable {
   }
 
   /// The descriptors of an offer by their roles.
-  public struct Parts: ~Copyable {
+  @frozen public struct Parts: ~Copyable {
     /// One for each of the manifest's files.
     public var ram: DescriptorList
     public var vm: OwnedDescriptor?
@@ -142,7 +142,7 @@ public struct Offer: ~Copyable {
   }
 
   /// An offer whose descriptors belong to the VMM now.
-  public struct Taken: ~Copyable {
+  @frozen public struct Taken: ~Copyable {
     public var parts: Parts
     public var next: Preparing
   }

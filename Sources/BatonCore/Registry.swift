@@ -82,7 +82,10 @@ public struct Registry: Sendable {
       defer { machines[name] = machine }
       return machine.handle(event)
     }
-    guard case .hello(let process, let report, let reads, let manifest, _) = event else { return [] }
+    guard case .hello(let process, let report, let reads, let manifest, let isAlive) = event else {
+      return []
+    }
+    guard isAlive || !isBeginning(report) else { return [.refuse(process, .peerDied)] }
     let before = machines[name]?.record
     guard let record = firstRecord(name, process, report, manifest, before: before) else {
       return [.refuse(process, refusal(of: report))]
@@ -96,7 +99,7 @@ public struct Registry: Sendable {
 
   /// An ended or lost guest may be started again once nobody of its last life is left.
   private func canBeginAnew(_ machine: GuestMachine, _ event: RegistryEvent) -> Bool {
-    guard case .hello(_, let report, _, _, _) = event, isBeginning(report) else { return false }
+    guard case .hello(_, let report, _, _, isAlive: true) = event, isBeginning(report) else { return false }
     switch machine.record.phase {
     case .lost, .ended: return machine.record.leaving.isEmpty && machine.mustGo.isEmpty
     case .idle, .staged, .claimed, .rollback: return false

@@ -158,7 +158,9 @@ extension RegistryDriver {
 
   /// The time to come back is over: the held ones are heard, then verdicts are given.
   func settle() {
-    let waiting = held
+    let waiting = held.sorted {
+      Registry.rankWhenSettling($0.report) < Registry.rankWhenSettling($1.report)
+    }
     held = []
     for first in waiting where !first.connection.isClosed {
       first.connection.source?.setInterest(.readable)

@@ -97,10 +97,21 @@ final class RegistryDriver {
     isProcessing = true
     while !pending.isEmpty, !hasFailed {
       let next = pending.removeFirst()
+      noticeExits(next.guest)
       carryOut(registry.handle(next.event, for: next.guest), of: next)
     }
     isProcessing = false
     finishNotes()
+  }
+
+  /// While a guest is paused, its owner and claimant are looked at before anything is decided: what a
+  /// process that is gone had sent may still wait, but it must not be given the guest (model rule R59).
+  private func noticeExits(_ guest: GuestName) {
+    guard let machine = registry[guest], isPaused(machine) else { return }
+    for process in [machine.record.owner, machine.record.claimant].compactMap({ $0 }) {
+      guard let watched = processes[process], !watched.isAlive else { continue }
+      carryOut(registry.handle(.exited(process), for: guest), for: guest)
+    }
   }
 
   /// Effects that come from a machine without an event: a restart.

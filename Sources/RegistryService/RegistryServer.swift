@@ -127,7 +127,9 @@ public actor RegistryServer {
     guard let (journal, records) = found else {
       // Under another name until it is settled: a registry that ends before that has to settle again.
       let driver = try RegistryDriver(
-        configuration: configuration, loop: loop, log: log, registry: Registry(isSettling: true),
+        configuration: configuration, loop: loop, log: log,
+        registry: Registry(
+          isSettling: true, numbersFrom: MonotonicClock.now() / 1_000_000),
         journal: try JournalFile.create("\(configuration.journalPath).settling", []), crash: crash)
       driver.onFailure = { _ in loop.exit(4) }
       settling = loop.schedule(after: UInt64(configuration.settleMilliseconds) * 1_000_000) {

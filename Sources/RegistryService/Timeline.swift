@@ -186,7 +186,7 @@ struct Timeline {
     guard let index = history.indices.last, !history[index].isSettled else { return }
     leave(at: moment)
     if let committed = history[index].committed {
-      let start = (committed - history[index].began) / 1000
+      let start = (max(committed, history[index].began) - history[index].began) / 1000
       history[index].handoff.phases.append(
         Phase(
           name: .release, startMicroseconds: start,
@@ -196,7 +196,8 @@ struct Timeline {
     history[index].handoff.outcome = outcome
     history[index].ended = moment
     history[index].isSettled = true
-    history[index].handoff.durationMicroseconds = (moment - history[index].began) / 1000
+    history[index].handoff.durationMicroseconds =
+      (max(moment, history[index].began) - history[index].began) / 1000
     events.append(event(.handoffEnded, index: index))
   }
 
@@ -213,7 +214,7 @@ struct Timeline {
   /// The handoff as it is at a moment.
   func view(_ attempt: Attempt, at moment: UInt64) -> Handoff {
     var handoff = attempt.handoff
-    handoff.durationMicroseconds = ((attempt.ended ?? moment) - attempt.began) / 1000
+    handoff.durationMicroseconds = (max(attempt.ended ?? moment, attempt.began) - attempt.began) / 1000
     return handoff
   }
 

@@ -95,6 +95,32 @@ import Testing
   }
 }
 
+@Suite("A guest's beginning") struct BeginningTests {
+  @Test("is not given to a process that has ended, so that the next one begins")
+  func deadBeginner() throws {
+    var guest = try TestGuest(way: .none)
+    guest.hello(TestGuest.source, .attach(prepared: 0), isAlive: false)
+    #expect(guest.machine == nil)
+    guest.hello(TestGuest.next, .attach(prepared: 0))
+    #expect(guest.record?.owner == TestGuest.next)
+    guest.take(.died(TestGuest.next))
+    guest.hello(TestGuest.source, .fresh, isAlive: false)
+    #expect(guest.outcome == .ended)
+  }
+
+  @Test("goes on with the numbers of its last life")
+  func anew() throws {
+    var guest = try TestGuest(way: .none)
+    try guest.go(to: .committed)
+    guest.take(.died(TestGuest.source))
+    guest.take(.died(TestGuest.successor))
+    #expect(guest.outcome == .ended)
+    guest.hello(TestGuest.next, .fresh)
+    #expect(guest.record?.epoch == 3)
+    #expect(guest.record?.handoff == 1)
+  }
+}
+
 @Suite("A registry without a journal") struct LostJournalTests {
   private func settling(_ way: Way) throws -> TestGuest {
     var guest = try TestGuest(way: way)

@@ -25,7 +25,7 @@ final class OperatorServer {
   init(driver: RegistryDriver) {
     self.driver = driver
     service = BatonRegistry.service(
-      vendor: "Baton", product: "batond", version: "1.0.0", url: "https://varlink.org")
+      vendor: "Baton", product: "batond", version: "0.1.0", url: "https://varlink.org")
     driver.observer = { [unowned self] in publish($0) }
   }
 

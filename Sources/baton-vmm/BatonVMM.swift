@@ -76,7 +76,7 @@ struct BatonVMM: ParsableCommand {
   @Option(help: .hidden)
   var misbehave: VMMOptions.Misbehaviour?
 
-  static let version = "0.1"
+  static let version = "0.1.0"
 
   func run() throws {
     var options = VMMOptions(

@@ -17,7 +17,7 @@ struct Batond: ParsableCommand {
       Exit status: 0 after SIGTERM or SIGINT, 1 when it cannot start, 3 when its journal is damaged, 4 when the \
       journal cannot be written any more, 64 for wrong arguments.
       """,
-    version: "1.0.0")
+    version: "0.1.0")
 
   @Option(help: "Where the journal is kept.")
   var runtimeDirectory = "/run/baton"

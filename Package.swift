@@ -90,7 +90,7 @@ let package = Package(
     library("ModelService", ["LinuxOS", "SEVABI", "SEVDevice", "SEVModel"]),
 
     // Floor 6: programs.
-    program("batond", ["RegistryService", argumentParser]),
+    program("batond", ["BatonWire", "LinuxOS", "RegistryService", "Systemd", argumentParser]),
     program("batonctl", ["LinuxOS", "RegistryInterface", "Varlink", argumentParser]),
     program("baton-vmm", ["LinuxOS", "ReferenceVMM", argumentParser]),
     program("sevmodeld", ["ModelService", argumentParser]),
@@ -100,12 +100,14 @@ let package = Package(
     tests("BatonWireTests", ["BatonWire"]),
     tests("BatonCoreTests", ["BatonCore", "BatonWire"]),
     tests("SEVABITests", ["SEVABI"]),
-    tests("SEVModelTests", ["SEVModel", "SEVABI"]),
+    tests("SEVModelTests", ["SEVModel", "SEVABI", crypto, cryptoExtras]),
     tests("VarlinkTests", ["Varlink", "RegistryInterface"]),
     tests("KVMTests", ["KVM", "LinuxOS"]),
     tests("ModelServiceTests", ["ModelService", "SEVDevice", "SEVABI", "SEVModel", "LinuxOS"]),
     tests("ReferenceVMMTests", ["ReferenceVMM", "KVM", "GuestImage", "LinuxOS"]),
-    tests("RegistryServiceTests", ["RegistryService", "BatonCore", "BatonWire", "LinuxOS"]),
+    tests(
+      "RegistryServiceTests",
+      ["RegistryService", "BatonCore", "BatonWire", "LinuxOS", "RegistryInterface", "Systemd"]),
     tests("BatonTests", ["Baton", "Harness", "LinuxOS", "RegistryInterface"]),
     program("example-vmm", ["Baton", "BatonWire", "LinuxOS"], path: "Tests/Example"),
     .target(

@@ -135,8 +135,12 @@ extension Standing {
   init(decoding reader: inout ByteReader) throws(WireError) {
     let code = try reader.read(UInt8.self, "standing")
     let number = try reader.read(UInt64.self, "standing's number")
+    // The registry takes a first record's number over and counts on from it: no peer may bring it to its end.
+    guard number <= UInt64(Int64.max) else { throw .badValue(field: "standing's number") }
     switch code {
-    case 0: self = .fresh
+    case 0:
+      guard number == 0 else { throw .badValue(field: "standing's number") }
+      self = .fresh
     case 1: self = .attached(prepared: number)
     case 2: self = .claiming(number)
     case 3: self = .received(number)

@@ -37,7 +37,8 @@ struct DemoOutput {
     let label = name + String(repeating: " ", count: max(0, 16 - name.count))
     for (index, piece) in wrap(text, width - 21).enumerated() {
       line(
-        index == 0 ? "  \(mark) \(style.paint(label, .faint)) \(piece)" : String(repeating: " ", count: 21) + piece)
+        index == 0
+          ? "  \(mark) \(style.paint(label, .faint)) \(piece)" : String(repeating: " ", count: 21) + piece)
     }
   }
 
@@ -76,7 +77,6 @@ struct DemoOutput {
     var asExpected: Bool?
     var vcpus: String?
     var memoryBytes: UInt64?
-    var way: String?
     var handoff: RegistryInterface.Handoff?
     var verdict: GuestVerdict?
     var consoleLines: UInt64?

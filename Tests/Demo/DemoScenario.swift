@@ -42,25 +42,29 @@ struct DemoScenario {
   private func introduce(_ plan: GuestPlan, _ vmm: VMM, registry: Int32, model: Int32) throws {
     let isReal = try vmm.last("started")?.vcpus == "kvm"
     output.line(
-      output.style.paint("A running guest goes from one VMM process to the next, \(handoffs) times", .strong))
+      output.style.paint(
+        "A running guest goes from one VMM process to the next, \(handoffs == 1 ? "once" : "\(handoffs) times")",
+        .strong))
     output.line()
     output.fact(
-      "guest", "\(plan.name), \(PlainText.size(bytes: memory.bytes)) of RAM, \(plan.vcpus) vCPUs, in pid \(vmm.pid)")
+      "guest",
+      "\(plan.name), \(PlainText.size(bytes: memory.bytes)) of RAM, \(plan.vcpus) vCPUs, in pid \(vmm.pid)")
     output.fact(
       "vCPUs",
       isReal
         ? "real: they run in /dev/kvm"
-        : "software: threads that do what the guest would do, because /dev/kvm cannot be used here or was not wanted")
+        : "software: threads that do what the guest would do, because /dev/kvm cannot be used here or was not wanted"
+    )
     output.fact(
       "SEV",
-      "the software model, sevmodeld, pid \(model): the kernel's rules with real one-time tokens; it protects nothing")
+      "the software model, sevmodeld, pid \(model): the kernel's rules with real one-time tokens; it protects nothing"
+    )
     output.fact("registry", "batond, pid \(registry): who may run the guest, and the time limits")
     output.fact("disk", "under a write lock that travels; a bystander tries to take it all the time")
     output.fact("console", "a pipe that this program reads and checks line by line")
     output.emit(
       .init(
-        kind: "start", vcpus: isReal ? "kvm" : "software", memoryBytes: memory.bytes,
-        way: try bench.guest(plan.name).way.rawValue))
+        kind: "start", vcpus: isReal ? "kvm" : "software", memoryBytes: memory.bytes))
   }
 
   // MARK: Handoffs
@@ -76,7 +80,8 @@ struct DemoScenario {
       next.build = "build \(number + 1)"
       let (successor, handoff) = try bench.handOver(next)
       guard handoff.outcome == .committed, let blackout = handoff.blackoutMicroseconds else {
-        throw HarnessFailure("handoff \(number) ended as \(handoff.outcome.words): \(handoff.refusal?.sentence ?? "")")
+        throw HarnessFailure(
+          "handoff \(number) ended as \(handoff.outcome.words): \(handoff.refusal?.sentence ?? "")")
       }
       try successor.wait(for: "running")
       guard try owner.process.waitForEnd() == .exited(status: 0) else {
@@ -122,7 +127,8 @@ struct DemoScenario {
       "counter", "\(Figure.grouped(verdict.counter)), never went back", verdict.problems.isEmpty)
     output.fact(
       "largest gap",
-      "\(Figure.nanoseconds(verdict.largestGapNanoseconds)) between two of its own steps, handoffs and host's other work together")
+      "\(Figure.nanoseconds(verdict.largestGapNanoseconds)) between two of its own steps, handoffs and host's other work together"
+    )
     output.fact("clock", "\(verdict.clockLagNanoseconds) ns lag between kvmclock and TSC")
     output.fact("timer", "\(Figure.grouped(verdict.timerTicks)) interrupts")
     for problem in verdict.problems { output.fact("problem", problem, false) }
@@ -131,11 +137,13 @@ struct DemoScenario {
     let lines = console.lines
     output.fact(
       "console",
-      console.fault ?? "\(Figure.grouped(lines)) lines read from the pipe, gapless: none missing, none doubled",
+      console.fault
+        ?? "\(Figure.grouped(lines)) lines read from the pipe, gapless: none missing, none doubled",
       console.fault == nil && lines > 0)
     let attempts = bystander.attempts
     output.fact(
-      "disk lock", "a bystander tried \(Figure.grouped(attempts)) times and got it \(bystander.successes) times",
+      "disk lock",
+      "a bystander tried \(Figure.grouped(attempts)) times and got it \(bystander.successes) times",
       bystander.successes == 0 && attempts > 0)
     output.emit(
       .init(

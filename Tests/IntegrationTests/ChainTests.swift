@@ -74,7 +74,8 @@ extension IntegrationSuite {
       }
     }
 
-    @Test("ends with the guest at its source when the successor declines or gives the baton back",
+    @Test(
+      "ends with the guest at its source when the successor declines or gives the baton back",
       arguments: ["decline", "return-baton"], GuestPlan.Protection.allCases)
     func refusedBySuccessor(_ how: String, _ protection: GuestPlan.Protection) throws {
       try Workbench.use { bench in
@@ -85,7 +86,9 @@ extension IntegrationSuite {
         let (successor, handoff) = try bench.handOver(plan, extra: ["--misbehave", how])
         #expect(handoff.outcome == (how == "decline" ? .aborted : .takenBack))
         #expect(try successor.process.waitForEnd() == .exited(status: 3))
-        try bench.waitForGuest("vm1", "runs again") { $0.state == .running && $0.owner?.processId == source.pid }
+        try bench.waitForGuest("vm1", "runs again") {
+          $0.state == .running && $0.owner?.processId == source.pid
+        }
         #expect(try Scene.runner(of: [source, successor]) === source)
         try Scene.expectWhole(source, console)
         let (next, second) = try bench.handOver(plan)

@@ -106,7 +106,7 @@ extension IntegrationSuite {
       }
     }
 
-    @Test("of a source that took the guest back ends the guest")
+    @Test("of a source that used its own baton leaves the guest in custody until a claimant finds that out")
     func sourceTookBack() throws {
       try Workbench.use { bench in
         let plan = Scene.plan(.model)
@@ -114,8 +114,13 @@ extension IntegrationSuite {
         let source = try bench.startGuest(plan, crashAt: "sourceTookBack")
         let successor = try bench.startVMM(plan, crashAt: "successorClaimed")
         #expect(try source.process.waitForEnd() == .signalled(9))
-        try bench.waitForGuest("vm1", "is gone") { $0.state == .lost || $0.state == .ended }
+        // Whether the baton was used nobody can tell but the next one who tries it.
+        try bench.waitForGuest("vm1", "waits in custody") { $0.state == .waiting || $0.state == .staged }
         #expect(!successor.process.isAlive)
+        let next = try bench.startVMM(plan)
+        try bench.waitForGuest("vm1", "is lost") { $0.state == .lost }
+        #expect(try next.process.waitForEnd() != .exited(status: 0))
+        #expect(try next.last("running") == nil)
       }
     }
 

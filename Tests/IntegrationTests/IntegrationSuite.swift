@@ -19,24 +19,29 @@ enum Scene {
   }
 
   /// A registry, and a model when the guest needs one.
-  static func daemons(_ bench: Workbench, _ plan: GuestPlan, options: [String] = [], crashAt: String? = nil) throws {
+  static func daemons(_ bench: Workbench, _ plan: GuestPlan, options: [String] = [], crashAt: String? = nil)
+    throws
+  {
     try bench.startRegistry(["--quiet"] + options, crashAt: crashAt)
     if plan.protection == .model { try bench.startModel() }
   }
 
   /// The one process in which the guest's counter goes up.
   ///
+  /// The verdict may be on its way to it, so this waits until there is one.
+  ///
   /// - Throws: ``HarnessFailure`` when it is none, or more than one says that it runs the guest.
   static func runner(of vmms: [VMM]) throws -> VMM {
-    var running: [VMM] = []
-    for vmm in vmms where vmm.process.isAlive && !vmm.process.isStopped {
-      guard try isOwner(vmm) else { continue }
-      if try vmm.isGuestRunning() { running.append(vmm) }
-    }
-    guard let only = running.first, running.count == 1 else {
-      throw HarnessFailure("\(running.count) processes run the guest, one must")
+    try Wait.until("a process that runs the guest") { try owners(vmms).isEmpty ? nil : () }
+    let found = try owners(vmms)
+    guard let only = found.first, found.count == 1, try only.isGuestRunning() else {
+      throw HarnessFailure("\(found.count) processes run the guest, one must")
     }
     return only
+  }
+
+  private static func owners(_ vmms: [VMM]) throws -> [VMM] {
+    try vmms.filter { try $0.process.isAlive && !$0.process.isStopped && isOwner($0) }
   }
 
   /// Whether its last word about running is that it does.

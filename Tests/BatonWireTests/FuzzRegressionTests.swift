@@ -1,0 +1,32 @@
+import BatonWire
+import Testing
+
+@Suite("What fuzzing found") struct FuzzRegressionTests {
+  private func hello(_ standing: Standing) -> Message {
+    VMMMessage.hello(
+      Hello(
+        guest: "vm1", standing: standing, build: "test",
+        reads: ReadableFormats(name: "test", oldest: 1, newest: 1, features: 0))
+    ).encoded()
+  }
+
+  @Test("A fresh VMM's standing with a number is refused") func freshWithNumber() throws {
+    var message = hello(.fresh)
+    // Two versions of two bytes, the name's length and its three bytes, the standing's code.
+    message.payload[10] = 1
+    #expect(throws: WireError.badValue(field: "standing's number")) {
+      try VMMMessage(decoding: message)
+    }
+  }
+
+  @Test("A number from which the registry could not count on is refused")
+  func numberAtTheEnd() throws {
+    for standing in [Standing.running(.max), .tookBack(.max), .claiming(1 << 63)] {
+      #expect(throws: WireError.badValue(field: "standing's number")) {
+        try VMMMessage(decoding: hello(standing))
+      }
+    }
+    let last = hello(.running(UInt64(Int64.max)))
+    #expect(try VMMMessage(decoding: last).encoded() == last)
+  }
+}

@@ -1,0 +1,118 @@
+import RegistryInterface
+
+/// The results for people.
+struct ResultTable {
+  private let results: Results
+  private var lines: [String] = []
+
+  init(_ results: Results) { self.results = results }
+
+  var text: String {
+    var copy = self
+    copy.fill()
+    return copy.lines.map { $0 + "\n" }.joined()
+  }
+
+  private mutating func fill() {
+    let host = results.host
+    lines.append(
+      "\(host.processors) x \(host.processor), Linux \(host.kernel), load \(host.loadBefore) before and \(host.loadAfter) after"
+    )
+    comparisons()
+    phases()
+    others()
+    targets()
+  }
+
+  private mutating func add(_ table: TextTable, title: String) {
+    lines += ["", title]
+    lines += table.lines(width: nil, style: PictureStyle(unicode: false))
+  }
+
+  private mutating func comparisons() {
+    guard !results.comparisons.isEmpty else { return }
+    var table = TextTable([
+      .init("RAM"), .init("HANDOFFS", numeric: true), .init("C P50", numeric: true),
+      .init("C P99", numeric: true), .init("C MAX", numeric: true), .init("OURS P50", numeric: true),
+      .init("OURS P99", numeric: true), .init("OURS MAX", numeric: true), .init("P50 RATIO", numeric: true),
+    ])
+    for comparison in results.comparisons {
+      let floor = comparison.floor
+      let ours = comparison.ours
+      table.append(
+        ["\(comparison.ramMebibytes) MiB", "\(ours.count)"].map { .init($0) }
+          + [
+            floor.p50Nanoseconds, floor.p99Nanoseconds, floor.maximumNanoseconds, ours.p50Nanoseconds,
+            ours.p99Nanoseconds, ours.maximumNanoseconds,
+          ].map { .init(Self.microseconds($0)) } + [.init(Self.decimal(comparison.ratio, digits: 2))])
+    }
+    add(table, title: "Blackout by the guest's own stamps, two busy software vCPUs, microseconds")
+  }
+
+  private mutating func phases() {
+    for comparison in results.comparisons {
+      lines += ["", "Where \(comparison.ramMebibytes) MiB spend the blackout, p50 / p99, microseconds"]
+      lines.append("  C:    " + Self.row(comparison.floorPhases))
+      lines.append("  ours: " + Self.row(comparison.ourPhases))
+    }
+  }
+
+  private static func row(_ phases: [Results.Phase]) -> String {
+    phases.map {
+      "\($0.name) \(microseconds($0.figures.p50Nanoseconds)) / \(microseconds($0.figures.p99Nanoseconds))"
+    }.joined(separator: ", ")
+  }
+
+  private mutating func others() {
+    if let real = results.realVCPUs {
+      lines += [
+        "", "Real vCPUs: " + (real.figures.map(Self.figures) ?? real.reason ?? "nothing was measured"),
+      ]
+    }
+    if let rolling = results.rolling {
+      lines += [
+        "",
+        "\(rolling.guests) guests of 64 MiB, \(rolling.parallel) at a time: "
+          + "\(Self.decimal(Double(rolling.totalNanoseconds) / 1e9, digits: 2)) s in all; blackout "
+          + (rolling.blackout.map(Self.figures) ?? "not measured"),
+      ]
+    }
+    if let memory = results.memory {
+      lines += [
+        "",
+        "Registry with \(memory.guests) guests: \(Self.mebibytes(memory.residentByteCount)) MiB resident, "
+          + "\(Self.mebibytes(memory.emptyByteCount)) with none",
+      ]
+    }
+  }
+
+  private mutating func targets() {
+    lines.append("")
+    for target in results.evaluatedTargets {
+      lines.append(
+        "\(target.isReached ? "reached    " : "NOT reached") \(target.name): "
+          + "\(Self.decimal(target.measured, digits: 2)), at most \(Self.decimal(target.limit, digits: 2))")
+    }
+  }
+
+  private static func figures(_ figures: Figures) -> String {
+    "p50 \(microseconds(figures.p50Nanoseconds)), p99 \(microseconds(figures.p99Nanoseconds)), "
+      + "max \(microseconds(figures.maximumNanoseconds)) microseconds (\(figures.count) handoffs)"
+  }
+
+  private static func microseconds(_ nanoseconds: UInt64) -> String {
+    decimal(Double(nanoseconds) / 1000, digits: 1)
+  }
+
+  private static func mebibytes(_ bytes: UInt64) -> String {
+    decimal(Double(bytes) / 1_048_576, digits: 1)
+  }
+
+  private static func decimal(_ value: Double, digits: Int) -> String {
+    var scale = 1.0
+    for _ in 0..<digits { scale *= 10 }
+    let scaled = Int((value * scale).rounded())
+    let fraction = String(scaled % Int(scale))
+    return "\(scaled / Int(scale))." + String(repeating: "0", count: digits - fraction.count) + fraction
+  }
+}

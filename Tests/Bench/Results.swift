@@ -1,0 +1,114 @@
+import FoundationEssentials
+
+/// Everything that was measured in one run.
+struct Results: Codable {
+  var host: HostFacts
+  var comparisons: [Comparison] = []
+  var realVCPUs: RealVCPUs?
+  var rolling: Rolling?
+  var memory: Memory?
+  /// Filled in by ``encoded()``.
+  var targets: [Target] = []
+
+  init(host: HostFacts) { self.host = host }
+
+  /// The machine, and how busy it was.
+  struct HostFacts: Codable {
+    var processor: String
+    var processors: Int
+    var kernel: String
+    var loadBefore: String
+    var loadAfter: String
+
+    static func now() throws -> HostFacts {
+      let processor = try Host.processor()
+      let load = try Host.load()
+      return HostFacts(
+        processor: processor.name, processors: processor.count, kernel: try Host.kernel(),
+        loadBefore: load, loadAfter: load)
+    }
+  }
+
+  /// One RAM size: the C program and the registry.
+  struct Comparison: Codable {
+    let ramMebibytes: Int
+    let floor: Figures
+    let ours: Figures
+    /// Parts of the blackout, in order.
+    let floorPhases: [Phase]
+    let ourPhases: [Phase]
+
+    var ratio: Double { Double(ours.p50Nanoseconds) / Double(floor.p50Nanoseconds) }
+  }
+
+  struct Phase: Codable {
+    let name: String
+    let figures: Figures
+  }
+
+  struct RealVCPUs: Codable {
+    /// Why there are no figures.
+    let reason: String?
+    let figures: Figures?
+  }
+
+  struct Rolling: Codable {
+    let guests: Int
+    let parallel: Int
+    let totalNanoseconds: UInt64
+    let blackout: Figures?
+  }
+
+  struct Memory: Codable {
+    let guests: Int
+    /// With no guest at all.
+    let emptyByteCount: UInt64
+    let residentByteCount: UInt64
+  }
+
+  /// A figure that was to be reached.
+  struct Target: Codable {
+    let name: String
+    let measured: Double
+    let limit: Double
+    let isReached: Bool
+  }
+
+  /// The targets that this run can say something about.
+  var evaluatedTargets: [Target] {
+    var targets: [Target] = []
+    func add(_ name: String, _ measured: Double, atMost limit: Double) {
+      targets.append(Target(name: name, measured: measured, limit: limit, isReached: measured <= limit))
+    }
+    for comparison in comparisons {
+      add("blackout p50 at \(comparison.ramMebibytes) MiB / C program's", comparison.ratio, atMost: 4)
+    }
+    for comparison in comparisons {
+      add(
+        "blackout p99 at \(comparison.ramMebibytes) MiB, ms",
+        Double(comparison.ours.p99Nanoseconds) / 1e6, atMost: 2)
+    }
+    if let small = comparisons.first(where: { $0.ramMebibytes == 256 }),
+      let large = comparisons.first(where: { $0.ramMebibytes == 16384 })
+    {
+      add(
+        "blackout p50 at 16 GiB / 256 MiB",
+        Double(large.ours.p50Nanoseconds) / Double(small.ours.p50Nanoseconds), atMost: 1.25)
+    }
+    if let memory {
+      add(
+        "registry with \(memory.guests) guests, MiB", Double(memory.residentByteCount) / 1_048_576, atMost: 32
+      )
+    }
+    return targets
+  }
+
+  /// As JSON, pretty and with sorted keys.
+  func encoded() throws -> [UInt8] {
+    var complete = self
+    complete.targets = evaluatedTargets
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+    return Array(try encoder.encode(complete)) + [UInt8(ascii: "\n")]
+  }
+}

@@ -1,0 +1,34 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// Coverage-guided fuzzing of every decoder and pure machine. A package of its own, so that an ordinary
+/// `swift test` never needs the sanitizer flags that libFuzzer brings its `main` with. `./run` builds it.
+let settings: [SwiftSetting] = [
+  .swiftLanguageMode(.v6),
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+func product(_ name: String) -> Target.Dependency { .product(name: name, package: "baton") }
+
+func fuzzer(_ name: String, _ products: [String]) -> Target {
+  .executableTarget(
+    name: "fuzz-\(name)", dependencies: ["FuzzSupport"] + products.map(product),
+    path: "Targets/\(name)", swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])])
+}
+
+let package = Package(
+  name: "baton-fuzz",
+  dependencies: [.package(name: "baton", path: "../..")],
+  targets: [
+    .target(name: "FuzzSupport", path: "Support", swiftSettings: settings),
+    fuzzer("records", ["BatonWire"]),
+    fuzzer("journal", ["BatonCore", "BatonWire"]),
+    fuzzer("registry", ["BatonCore", "BatonWire"]),
+    fuzzer("varlink", ["Varlink", "RegistryInterface"]),
+    fuzzer("sevCommands", ["SEVModel", "SEVABI"]),
+  ]
+)

@@ -131,11 +131,13 @@ public struct RunPermit: ~Copyable {
   ) throws(BatonError) -> RunningGuest {
     let link = link
     let epoch = epoch
+    let isFresh = isFresh
     let firstInstruction = start()
     link.manifest = manifest
     link.presented = nil
     link.side = .source(Source(way: manifest.way, epoch: epoch))
     try link.send(.running(epoch: epoch, firstInstruction: firstInstruction))
+    if isFresh { try link.send(.described(manifest)) }
     return RunningGuest(link: link)
   }
 }

@@ -34,6 +34,12 @@ extension GuestMachine {
       if record.owner == process, record.phase == .idle, epoch == record.epoch {
         declare(.ended, .guestEnded)
       }
+    case .described(let way):
+      // Between handoffs only: what was offered counts for the rest.
+      if record.owner == process, record.phase == .idle, step == .none, record.way != way {
+        record.way = way
+        journal()
+      }
     }
   }
 
@@ -63,7 +69,7 @@ extension GuestMachine {
         record.claimant = process
         journal()
       }
-    case .fresh, .attach, .used, .resumed, .offer, .ready, .declined, .ended: break
+    case .fresh, .attach, .used, .resumed, .offer, .ready, .declined, .ended, .described: break
     }
   }
 

@@ -48,7 +48,7 @@ public struct Registry: Sendable {
     switch report {
     case .running, .staged, .tookBack: return false
     case .fresh, .attach, .claiming, .received, .refused, .used, .resumed, .offer, .ready, .declined,
-      .ended:
+      .ended, .described:
       return true
     }
   }
@@ -60,7 +60,7 @@ public struct Registry: Sendable {
     case .received: 0
     case .claiming: 1
     case .refused: 2
-    case .running, .staged, .tookBack, .used, .resumed, .offer, .ready, .declined, .ended: 3
+    case .running, .staged, .tookBack, .used, .resumed, .offer, .ready, .declined, .ended, .described: 3
     case .attach, .fresh: 4
     }
   }
@@ -112,7 +112,7 @@ public struct Registry: Sendable {
     // It has mapped the RAM of a guest that is gone and cannot begin another one.
     case .attach: false
     case .claiming, .received, .refused, .staged, .tookBack, .used, .resumed, .running, .offer, .ready,
-      .declined, .ended:
+      .declined, .ended, .described:
       false
     }
   }
@@ -121,6 +121,7 @@ public struct Registry: Sendable {
     _ name: GuestName, _ process: ProcessID, _ report: Report, _ manifest: Manifest?,
     before: GuestRecord?
   ) -> GuestRecord? {
+    guard report.number <= Standing.largestNumber else { return nil }
     var record = GuestRecord(
       name: name, way: manifest?.way ?? .none, owner: process, epoch: (before?.epoch ?? 0) + 1,
       phase: .idle, handoff: before?.handoff ?? 0, claimant: nil)
@@ -159,7 +160,7 @@ public struct Registry: Sendable {
       record.phase = .claimed
       record.claimant = process
       return record
-    case .attach, .refused, .used, .resumed, .offer, .ready, .declined, .ended: return nil
+    case .attach, .refused, .used, .resumed, .offer, .ready, .declined, .ended, .described: return nil
     }
   }
 
@@ -167,7 +168,7 @@ public struct Registry: Sendable {
     switch report {
     case .claiming, .received, .refused: .batonUnknown
     case .fresh, .attach, .staged, .tookBack, .used, .resumed, .running, .offer, .ready, .declined,
-      .ended:
+      .ended, .described:
       .unknownGuest
     }
   }
@@ -189,7 +190,7 @@ extension GuestMachine {
       advance()
     case .running: note(.ownerRegistered(process, epoch: record.epoch))
     case .claiming, .received, .refused, .staged, .tookBack, .used, .resumed, .offer, .ready,
-      .declined, .ended:
+      .declined, .ended, .described:
       arm(.claim)
     }
     return takeEffects()

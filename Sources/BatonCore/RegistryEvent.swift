@@ -17,6 +17,19 @@ public enum Report: Hashable, Sendable {
   case ready(UInt64)
   case declined(UInt64, Refusal)
   case ended(UInt64)
+  case described(Way)
+
+  /// The handoff or epoch that it names, 0 if none.
+  var number: UInt64 {
+    switch self {
+    case .fresh, .described: 0
+    case .attach(let number), .claiming(let number), .received(let number), .refused(let number, _, _),
+      .staged(let number, _), .tookBack(let number), .used(let number), .resumed(let number),
+      .running(let number, _), .offer(let number, _), .ready(let number), .declined(let number, _),
+      .ended(let number):
+      number
+    }
+  }
 
   /// The standing of a first record, as a report.
   public init(_ standing: Standing) {

@@ -23,6 +23,7 @@ extension VMMMessage {
       writer.write(handoff)
       writer.write(refusal.rawValue)
       writer.write(text)
+    case .described(let manifest): manifest.encode(into: &writer)
     case .preflightReport(let checks):
       writer.write(UInt16(checks.count))
       for check in checks { check.encode(into: &writer) }
@@ -63,6 +64,7 @@ extension VMMMessage {
       for _ in 0..<count { checks.append(try PreflightCheck(decoding: &reader)) }
       self = .preflightReport(checks)
     case 13: self = .ended(epoch: try reader.read(UInt64.self, "epoch"))
+    case 14: self = .described(try Manifest(decoding: &reader))
     default: throw .unknownType(message.type)
     }
     try reader.finish()

@@ -136,7 +136,7 @@ extension Standing {
     let code = try reader.read(UInt8.self, "standing")
     let number = try reader.read(UInt64.self, "standing's number")
     // The registry takes a first record's number over and counts on from it: no peer may bring it to its end.
-    guard number <= UInt64(Int64.max) else { throw .badValue(field: "standing's number") }
+    guard number <= Self.largestNumber else { throw .badValue(field: "standing's number") }
     switch code {
     case 0:
       guard number == 0 else { throw .badValue(field: "standing's number") }

@@ -3,6 +3,10 @@
 /// The registry sends nothing to a VMM and decides nothing about a living one before it has
 /// processed this; records of an older connection are void.
 public enum Standing: Hashable, Sendable {
+  /// The largest handoff or epoch that a first record may name. The registry counts on from what a
+  /// VMM says when its journal was lost, and must never come to the end of its numbers.
+  public static let largestNumber: UInt64 = 1 << 62
+
   /// Wants to run a guest that nobody runs; refused as second owner when somebody does.
   case fresh
   /// Wants the guest: becomes its owner when nobody is, its successor when somebody is.

@@ -65,6 +65,8 @@ public enum VMMMessage: Hashable, Sendable {
   case preflightReport([PreflightCheck])
   /// The owner ends the guest for good.
   case ended(epoch: UInt64)
+  /// The first owner says what it made, so that people see it before the first handoff.
+  case described(Manifest)
 
   /// The wire's type number.
   public var type: UInt16 {
@@ -82,6 +84,7 @@ public enum VMMMessage: Hashable, Sendable {
     case .declined: 11
     case .preflightReport: 12
     case .ended: 13
+    case .described: 14
     }
   }
 
@@ -97,7 +100,7 @@ public enum VMMMessage: Hashable, Sendable {
     case .offer(_, let manifest): manifest.descriptorCount
     case .stage: 1
     case .ready, .received, .refused, .tookBack, .used, .resumed, .running, .declined,
-      .preflightReport, .ended:
+      .preflightReport, .ended, .described:
       0
     }
   }

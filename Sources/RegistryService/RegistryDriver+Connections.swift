@@ -137,6 +137,15 @@ extension RegistryDriver {
       context(guest).preflights = []
       for request in waiting { request.complete(checks) }
     case .ended(let epoch): report(.ended(epoch), from: connection, guest, arrival)
+    case .described(let manifest):
+      do throws(Manifest.Problem) {
+        try manifest.validate()
+      } catch {
+        refuse(connection, .badManifest, "\(error)")
+        return
+      }
+      if registry[guest]?.record.owner == connection.process.id { context(guest).manifest = manifest }
+      report(.described(manifest.way), from: connection, guest, arrival)
     }
   }
 

@@ -194,3 +194,22 @@ import Testing
     #expect(ranks.dropFirst().first == .claiming(1))
   }
 }
+
+@Suite("A registry that is told a number near the end of all numbers")
+struct LargeNumberTests {
+  @Test("does not take it over, so that it can always count on")
+  func refused() throws {
+    let name = try #require(GuestName("vm1"))
+    let reads = ReadableFormats(name: "f", oldest: 1, newest: 1, features: 0)
+    for report in [
+      Report.running(.max, firstInstruction: 0), .tookBack(.max), .running(1 << 62 + 1, firstInstruction: 0),
+    ] {
+      var registry = Registry(isSettling: false)
+      let first = ProcessID(pid: 10, startTime: 1)
+      let effects = registry.handle(
+        .hello(first, report, reads: reads, manifest: nil, isAlive: true), for: name)
+      #expect(effects == [.refuse(first, .unknownGuest)])
+      #expect(registry[name] == nil)
+    }
+  }
+}

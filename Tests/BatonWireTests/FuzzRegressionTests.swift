@@ -1,7 +1,8 @@
 import BatonWire
 import Testing
 
-@Suite("What fuzzing found") struct FuzzRegressionTests {
+@Suite("What fuzzing found")
+struct FuzzRegressionTests {
   private func hello(_ standing: Standing) -> Message {
     VMMMessage.hello(
       Hello(
@@ -10,7 +11,8 @@ import Testing
     ).encoded()
   }
 
-  @Test("A fresh VMM's standing with a number is refused") func freshWithNumber() throws {
+  @Test("A fresh VMM's standing with a number is refused")
+  func freshWithNumber() throws {
     var message = hello(.fresh)
     // Two versions of two bytes, the name's length and its three bytes, the standing's code.
     message.payload[10] = 1
@@ -21,12 +23,12 @@ import Testing
 
   @Test("A number from which the registry could not count on is refused")
   func numberAtTheEnd() throws {
-    for standing in [Standing.running(.max), .tookBack(.max), .claiming(1 << 63)] {
+    for standing in [Standing.running(.max), .tookBack(.max), .claiming(1 << 62 + 1)] {
       #expect(throws: WireError.badValue(field: "standing's number")) {
         try VMMMessage(decoding: hello(standing))
       }
     }
-    let last = hello(.running(UInt64(Int64.max)))
+    let last = hello(.running(Standing.largestNumber))
     #expect(try VMMMessage(decoding: last).encoded() == last)
   }
 }

@@ -50,6 +50,7 @@ enum Samples {
       ])
     ),
     ("ended", .ended(epoch: 4)),
+    ("described", .described(manifest)),
   ]
 
   static let fromRegistry: [(String, RegistryMessage)] = [

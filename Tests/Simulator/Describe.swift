@@ -18,6 +18,7 @@ extension World {
     case .running(let epoch, let first): .running(epoch, firstInstruction: first)
     case .declined(let handoff, let refusal, _): .declined(handoff, refusal)
     case .ended(let epoch): .ended(epoch)
+    case .described(let manifest): .described(manifest.way)
     }
   }
 
@@ -36,6 +37,7 @@ extension World {
     case .running(let epoch, _): "running, epoch \(epoch)"
     case .declined(let handoff, let refusal, _): "declined \(handoff), \(refusal)"
     case .ended(let epoch): "ended, epoch \(epoch)"
+    case .described: "described"
     }
   }
 

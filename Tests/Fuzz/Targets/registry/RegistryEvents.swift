@@ -93,7 +93,7 @@ private struct World {
   }
 
   /// A standing's number above this is refused where it is decoded.
-  static func decodable(_ number: UInt64) -> UInt64 { number & UInt64(Int64.max) }
+  static func decodable(_ number: UInt64) -> UInt64 { number & (1 << 62 - 1) }
 
   mutating func stage() -> Stage {
     Stage(

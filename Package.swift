@@ -81,7 +81,8 @@ let package = Package(
     library("Baton", ["BatonCore", "BatonWire", "LinuxOS"]),
     .target(name: "GuestImage", exclude: ["Guest"], swiftSettings: strict),
     library(
-      "ReferenceVMM", ["Baton", "GuestImage", "KVM", "LinuxOS", "SEVABI", "SEVDevice"]),
+      "ReferenceVMM",
+      ["Baton", "BatonWire", "GuestImage", "KVM", "LinuxOS", "SEVABI", "SEVDevice"]),
     library(
       "RegistryService",
       [
@@ -116,7 +117,7 @@ let package = Package(
     program(
       "baton-demo", ["Harness", "RegistryInterface", "LinuxOS", argumentParser], path: "Tests/Demo"),
     program(
-      "baton-bench", ["Harness", "RegistryInterface", "LinuxOS", argumentParser, histogram],
+      "baton-bench", ["BatonWire", "Harness", "RegistryInterface", "LinuxOS", argumentParser, histogram],
       path: "Tests/Bench", exclude: ["Floor"]),
     .executableTarget(name: "bench-floor", path: "Tests/Bench/Floor"),
     tests(

@@ -162,6 +162,7 @@ public struct Preparing: ~Copyable {
   public consuming func ready() throws(BatonError) -> PreparedSuccessor {
     let link = link
     let handoff = handoff
+    Rehearsal.perform()
     let message = link.changeSuccessor { $0.prepared(handoff) }
     try link.send(message)
     return PreparedSuccessor(link: link, handoff: handoff)

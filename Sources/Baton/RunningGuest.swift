@@ -89,6 +89,7 @@ public struct RunningGuest: ~Copyable {
       throw .system(error, doing: "making an offer")
     }
     link.manifest = manifest
+    Rehearsal.perform()
     let numbers = presented.borrowedNumbers
     link.presented = consume presented
     try link.send(.offer(handoff: handoff, manifest), descriptors: numbers)

@@ -58,11 +58,13 @@ struct SuccessorRole {
       try next.decline((error as? BatonError).map(refusal) ?? .successorDeclined, "\(error)")
       return .over(.refused)
     }
+    // What the owner will say of its guest is put together here, not between verdict and run.
+    let owned = try instance.manifest()
     let prepared = try next.ready()
     log.event("ready")
     CrashPoint.successorReady.reached()
     switch try prepared.awaitClaim(milliseconds: options.patienceMilliseconds) {
-    case .claim(let claim): return .over(try use(claim, instance))
+    case .claim(let claim): return .over(try use(claim, instance, owned))
     case .offered(let again):
       instance.machine.end()
       return .offeredAgain(again)
@@ -81,7 +83,9 @@ struct SuccessorRole {
 
   // MARK: From the baton to the verdict
 
-  private func use(_ claim: consuming Claim, _ instance: GuestInstance) throws -> VMMOutcome {
+  private func use(
+    _ claim: consuming Claim, _ instance: GuestInstance, _ manifest: Manifest
+  ) throws -> VMMOutcome {
     CrashPoint.successorClaimed.reached()
     if options.misbehaviour == .returnBaton {
       try claim.giveBack()
@@ -125,7 +129,7 @@ struct SuccessorRole {
     case .release(let refusal):
       instance.machine.end()
       return log.released(refusal)
-    case .run(let permit): return try run(permit, instance)
+    case .run(let permit): return try run(permit, instance, manifest)
     }
   }
 
@@ -146,9 +150,10 @@ struct SuccessorRole {
     }
   }
 
-  private func run(_ permit: consuming RunPermit, _ instance: GuestInstance) throws -> VMMOutcome {
+  private func run(
+    _ permit: consuming RunPermit, _ instance: GuestInstance, _ manifest: Manifest
+  ) throws -> VMMOutcome {
     let epoch = permit.epoch
-    let manifest = try instance.manifest()
     var failure: MachineError?
     let running = try permit.run(manifest: manifest) {
       do throws(MachineError) {

@@ -82,7 +82,9 @@ struct SoftwareMachineTests {
     #expect(stale.waitForFirstInstruction(timeoutNanoseconds: 10_000_000_000) != nil)
     #expect(try eventually { try stale.report().vcpus.allSatisfy { $0.mismatches > 0 } })
     stale.stop()
-    #expect(try stale.report().problems.count == 2)
+    // Both say so; how many pages they also find wrong depends on how far they came.
+    let complaints = try stale.report().problems.filter { $0.contains("registers that did not fit") }
+    #expect(complaints.count == 2)
   }
 
   @Test("finds a page that lost its last write")

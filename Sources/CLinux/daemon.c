@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -27,5 +26,3 @@ int clinux_change_group(const char *path, uint32_t group) {
 }
 
 const char *clinux_environment(const char *name) { return getenv(name); }
-
-void clinux_kill_this_process(void) { kill(getpid(), SIGKILL); }

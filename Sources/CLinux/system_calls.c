@@ -122,15 +122,6 @@ int clinux_local_connect(int fd, const char *path) {
 }
 int clinux_listen(int fd, int backlog) { return (int)result(listen(fd, backlog)); }
 int clinux_accept(int fd) { return (int)result(accept4(fd, NULL, NULL, SOCK_CLOEXEC)); }
-int clinux_socket_error(int fd) {
-  int error = 0;
-  socklen_t length = sizeof error;
-  if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0) return -errno;
-  return -error;
-}
-int clinux_set_send_buffer(int fd, int bytes) {
-  return (int)result(setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes));
-}
 int clinux_shutdown(int fd) { return (int)result(shutdown(fd, SHUT_RDWR)); }
 
 union control {
@@ -287,12 +278,6 @@ uint32_t clinux_load32(const uint32_t *word) { return __atomic_load_n(word, __AT
 void clinux_store32(uint32_t *word, uint32_t value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
 uint32_t clinux_exchange32(uint32_t *word, uint32_t value) {
   return __atomic_exchange_n(word, value, __ATOMIC_SEQ_CST);
-}
-uint64_t clinux_load64(const void *address) {
-  return __atomic_load_n((const uint64_t *)address, __ATOMIC_RELAXED);
-}
-void clinux_store64(void *address, uint64_t value) {
-  __atomic_store_n((uint64_t *)address, value, __ATOMIC_RELAXED);
 }
 int32_t clinux_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
 int clinux_name_thread(const char *name) { return -pthread_setname_np(pthread_self(), name); }

@@ -30,12 +30,6 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
     return OwnedDescriptor(adopting: Int32(try checked(.dup) { Int(clinux_duplicate(number, 3)) }))
   }
 
-  /// Sets whether the descriptor is closed by exec; every descriptor of this module starts closed.
-  public borrowing func setCloseOnExec(_ enabled: Bool) throws(SystemError) {
-    let number = number
-    _ = try checked(.fcntl) { Int(clinux_set_close_on_exec(number, enabled ? 1 : 0)) }
-  }
-
   /// Sets `O_NONBLOCK` on the open file (shared with every duplicate).
   public borrowing func setNonblocking(_ enabled: Bool) throws(SystemError) {
     let number = number

@@ -19,9 +19,6 @@ extension ThisProcess {
     return unsafe String(cString: value)
   }
 
-  /// Ends this process at once, as `kill -9` does: nothing is flushed, nothing is undone.
-  public static func killItself() { clinux_kill_this_process() }
-
   /// Resident memory in bytes, from field 2 of /proc/self/statm (proc(5)); 0 when it cannot be read.
   public static var residentByteCount: UInt64 {
     guard let file = try? Files.open("/proc/self/statm", .readOnly),

@@ -62,7 +62,7 @@ struct CrashSchedule {
   mutating func reach(_ here: CrashPoint) {
     guard here == point else { return }
     left -= 1
-    if left == 0 { ThisProcess.killItself() }
+    if left == 0 { ThisProcess.signalSelf(9) }
   }
 
   /// The points before and after an entry of the journal.

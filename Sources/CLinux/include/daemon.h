@@ -12,7 +12,4 @@ int clinux_allocate(int fd, int64_t size);
 int clinux_change_group(const char *path, uint32_t group);
 /* A variable of the environment, or NULL. Valid as long as nobody changes the environment. */
 const char *clinux_environment(const char *name);
-/* Ends this process as kill -9 would, without any handler or buffer being run. */
-void clinux_kill_this_process(void);
-
 #endif

@@ -46,8 +46,6 @@ int clinux_local_bind(int fd, const char *path);
 int clinux_local_connect(int fd, const char *path);
 int clinux_listen(int fd, int backlog);
 int clinux_accept(int fd);
-int clinux_socket_error(int fd);
-int clinux_set_send_buffer(int fd, int bytes);
 int clinux_shutdown(int fd);
 
 /* At most this many descriptors travel with one record (SCM_MAX_FD). */
@@ -111,8 +109,6 @@ int clinux_futex_wake(const uint32_t *word, int count);
 uint32_t clinux_load32(const uint32_t *word);
 void clinux_store32(uint32_t *word, uint32_t value);
 uint32_t clinux_exchange32(uint32_t *word, uint32_t value);
-uint64_t clinux_load64(const void *address);
-void clinux_store64(void *address, uint64_t value);
 int32_t clinux_thread_id(void);
 int clinux_name_thread(const char *name);
 

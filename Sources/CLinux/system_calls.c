@@ -282,6 +282,26 @@ uint32_t clinux_exchange32(uint32_t *word, uint32_t value) {
 int32_t clinux_thread_id(void) { return (int32_t)syscall(SYS_gettid); }
 int clinux_name_thread(const char *name) { return -pthread_setname_np(pthread_self(), name); }
 
+/* sched_setattr(2) has no wrapper in glibc 2.36, and <linux/sched/types.h> clashes with <sched.h>. */
+struct scheduling_attributes {
+  uint32_t size;
+  uint32_t policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime;
+  uint64_t deadline;
+  uint64_t period;
+};
+
+int clinux_set_slice(uint64_t nanoseconds) {
+  struct scheduling_attributes attributes = {.size = sizeof attributes};
+  if (syscall(SYS_sched_getattr, 0, &attributes, sizeof attributes, 0) < 0) return -errno;
+  attributes.size = sizeof attributes;
+  attributes.runtime = nanoseconds;
+  return (int)result(syscall(SYS_sched_setattr, 0, &attributes, 0));
+}
+
 int clinux_group_id(const char *name) {
   struct group *group = getgrnam(name);
   return group ? (int)group->gr_gid : -ENOENT;

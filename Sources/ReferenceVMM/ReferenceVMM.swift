@@ -9,6 +9,8 @@ public enum ReferenceVMM {
   /// - Returns: the process's exit status, as ``VMMOutcome`` has it.
   public static func run(_ options: VMMOptions) -> Int32 {
     ThisProcess.ignoreBrokenPipes()
+    // This thread has little to do, but then a guest stands still.
+    SchedulingSlice.shortest.apply()
     let log: VMMLog
     do {
       log = try VMMLog(options)

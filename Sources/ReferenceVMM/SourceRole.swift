@@ -199,7 +199,12 @@ struct SourceRole {
       resume(instance.machine)
       while true { try? signals.wait(also: -1, timeoutNanoseconds: nil) }
     }
+    // Unmapping RAM keeps a core busy for milliseconds, and the successor's vCPUs are just being woken.
+    _ = try? Poller.waitReadable(-1, timeoutNanoseconds: Self.courtesyNanoseconds)
     instance.machine.end()
     return log.released(refusal)
   }
+
+  /// How long a released source keeps still.
+  private static let courtesyNanoseconds: UInt64 = 10_000_000
 }

@@ -111,6 +111,8 @@ void clinux_store32(uint32_t *word, uint32_t value);
 uint32_t clinux_exchange32(uint32_t *word, uint32_t value);
 int32_t clinux_thread_id(void);
 int clinux_name_thread(const char *name);
+/* How long the calling thread wants to run in one piece; 0 for the kernel's usual time. */
+int clinux_set_slice(uint64_t nanoseconds);
 
 /* Users */
 int clinux_group_id(const char *name);

@@ -25,6 +25,7 @@ final class KVMVCPUThread: Sendable {
 
   /// The thread's body.
   func serve() {
+    SchedulingSlice.usual.apply()
     thread.store(KVMVCPU.acceptKicks(), ordering: .releasing)
     // Walks the path into KVM once while nobody waits for it; the guest executes nothing.
     try? vcpu.completePendingInputOutput()

@@ -90,6 +90,7 @@ final class SoftwareVCPU: Sendable {
 
   /// The thread's body.
   func serve() {
+    SchedulingSlice.usual.apply()
     while let permission = gate.waitForPermission() {
       registers.withLock { run(&$0, permission) }
     }

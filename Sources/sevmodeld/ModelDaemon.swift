@@ -42,6 +42,8 @@ struct ModelDaemon: ParsableCommand {
   func run() throws {
     // The model knows the tokens of all guests, as a kernel does.
     try ThisProcess.hideMemory()
+    // VMMs wait for it with their guest stopped.
+    SchedulingSlice.shortest.apply()
     let stop = try SignalDescriptor([TerminationSignal.terminate, TerminationSignal.interrupt])
     let listener = try LocalListener.bind(
       path: socket, kind: .seqpacket, mode: UInt32(socketMode, radix: 8) ?? 0o600)

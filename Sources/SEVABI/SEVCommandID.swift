@@ -28,6 +28,10 @@ public enum SEVCommandID: UInt32, CaseIterable, Hashable, Sendable {
   case localSend = 22
   case localReceive = 23
 
+  /// The number that mainline kernels from 6.10 have for `KVM_SEV_INIT2`, whose struct is an
+  /// ``Initialize2Parameters``.
+  public static let initialize2Number: UInt32 = 22
+
   /// The kernel's name of the command without the `KVM_SEV_` prefix, for messages.
   public var name: String {
     switch self {

@@ -29,13 +29,27 @@ struct KernelNumberTests {
     #expect(SEVIoctl.memoryEncryptOperation == 0xC008_AEBA)
     #expect(SEVIoctl.registerRegion == 0x8010_AEBB)
     #expect(SEVIoctl.unregisterRegion == 0x8010_AEBC)
+    #expect(SEVIoctl.enableCapability == 0x4068_AEA3)
+    // _IOW of type 0xAE, number 0xC8 and 0xC9, 24 bytes.
+    #expect(SEVIoctl.getSharedPages == 1 << 30 | 24 << 16 | 0xAE << 8 | 0xC8)
+    #expect(SEVIoctl.setSharedPages == 1 << 30 | 24 << 16 | 0xAE << 8 | 0xC9)
+  }
+
+  @Test("capabilities and machine types have the kernel's numbers")
+  func capabilities() {
+    #expect(KernelCapability.allCases.map(\.rawValue) == [188, 197, 201, 206, 235])
+    #expect(MachineType.allCases.map(\.rawValue) == [0, 1, 2, 3, 4, 5])
+    #expect(PageStatus.hypercall == 12)
+    #expect(PageStatus.migrationControlMSR == 0x4B56_4D08)
+    #expect(SEVCommandID.initialize2Number == SEVCommandID.localSend.rawValue)
   }
 
   @Test("errno values are those of x86-64")
   func errors() {
     let expected: [KernelError: (Int32, String)] = [
       .notPermitted: (1, "EPERM"), .interrupted: (4, "EINTR"), .inputOutput: (5, "EIO"),
-      .badDescriptor: (9, "EBADF"), .outOfMemory: (12, "ENOMEM"), .badAddress: (14, "EFAULT"),
+      .tooBig: (7, "E2BIG"), .badDescriptor: (9, "EBADF"), .outOfMemory: (12, "ENOMEM"),
+      .badAddress: (14, "EFAULT"),
       .busy: (16, "EBUSY"), .alreadyExists: (17, "EEXIST"), .noDevice: (19, "ENODEV"),
       .invalidArgument: (22, "EINVAL"), .notSupported: (25, "ENOTTY"), .timedOut: (110, "ETIMEDOUT"),
     ]

@@ -143,6 +143,21 @@ struct KernelStructureTests {
       holes: [20..<24, 36..<40])
   }
 
+  @Test("kvm_enable_cap has its fields where the kernel has them")
+  func enableCapability() {
+    check(
+      EnableCapability(capability: word32, flags: other32, argument: word64),
+      bytes(104, [(0, w32), (4, o32), (8, w64)]), holes: [16..<104])
+  }
+
+  @Test("kvm_shared_pages_list of the v10 series has its fields where that has them")
+  func sharedPagesList() {
+    check(
+      SharedPagesList(countAddress: word64, bufferAddress: other64, size: word32),
+      bytes(24, [(0, w64), (8, o64), (16, w32)]), holes: [20..<24])
+    #expect(SharedPagesList.entryByteCount == 16)
+  }
+
   @Test("of the local-migration patches has its size and offsets")
   func local() {
     #expect(LocalSendParameters.byteCount == 8)

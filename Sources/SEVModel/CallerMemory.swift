@@ -10,10 +10,14 @@ public protocol CallerMemory {
   mutating func pin(address: UInt64, count: UInt64, forWriting: Bool) -> Bool
   /// Whether the number is an open firmware device in this process.
   mutating func isFirmware(descriptor: Int32) -> Bool
+  /// The VM that the number is open on in this process, or nil (EBADF).
+  mutating func findMachine(descriptor: Int32) -> VirtualMachineID?
+  /// The pages that hold the range, in order, or nil if any is not mapped (EFAULT).
+  mutating func identifyPages(address: UInt64, count: UInt64) -> [PageIdentity]?
 }
 
 extension ModelHost {
-  /// Answers a request's questions from `memory` until it is finished.
+  /// Answers a request's questions from `memory` until it is finished. No other request may be unfinished.
   ///
   /// - Returns: nil for success, else the errno.
   public mutating func run(_ step: Step, in memory: inout some CallerMemory) -> KernelError? {
@@ -22,7 +26,7 @@ extension ModelHost {
       switch step {
       case .finished(let outcome, undo: _):
         return outcome
-      case .resume(let then):
+      case .resume(let then), .lock(_, let then):
         step = then(&self)
       case .read(let address, let count, let then):
         step = then(&self, memory.read(address: address, count: count))
@@ -32,6 +36,10 @@ extension ModelHost {
         step = then(&self, memory.pin(address: address, count: count, forWriting: forWriting))
       case .findFirmware(let descriptor, let then):
         step = then(&self, memory.isFirmware(descriptor: descriptor))
+      case .findMachine(let descriptor, let then):
+        step = then(&self, memory.findMachine(descriptor: descriptor))
+      case .identifyPages(let address, let count, let then):
+        step = then(&self, memory.identifyPages(address: address, count: count))
       }
     }
   }

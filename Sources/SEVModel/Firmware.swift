@@ -1,17 +1,22 @@
 import Crypto
-import SEVABI
+package import SEVABI
 
-/// The part of the SEV firmware (the AMD Secure Processor) that a launched guest needs.
+/// The SEV firmware (the AMD Secure Processor) as a value.
 ///
 /// Every command throws the status with which the firmware would answer; the order of checks is that of the
 /// firmware's published source, which is one valid choice among generations.
-struct Firmware: Sendable {
-  enum PlatformState: Sendable { case uninitialized, initialized, working }
+package struct Firmware: Sendable {
+  package enum PlatformState: UInt8, CaseIterable, Sendable {
+    case uninitialized = 0
+    /// No guest has a context.
+    case initialized = 1
+    case working = 2
+  }
 
   /// What an ASID is used for, as the firmware sees it.
   enum ASIDState: Sendable {
     case clean
-    /// Bound to a guest that is still being launched.
+    /// Bound to a guest that is still being launched or received.
     case allocated
     /// Bound to a guest that runs.
     case inUse
@@ -24,36 +29,98 @@ struct Firmware: Sendable {
     let policy: GuestPolicy
     var state: GuestState
     var asid: UInt32?
-    var launchDigest = SHA256()
-    /// TIK, which authenticates the launch measurement. Gone when the launch is finished.
-    var integrityKey: SymmetricKey?
+    /// Encrypts the guest's memory, and that of guests that share its key.
+    let memory: MemoryCipher
+    var digest = LaunchDigest.open(SHA256())
+    /// What LAUNCH_MEASURE answered, 32 bytes; secrets are authenticated together with it.
+    var measurement: [UInt8] = []
+    /// Gone when the guest runs, was sent, or stays after all.
+    var transport: Transport?
   }
 
-  let version: FirmwareVersion
-  let smallestWithoutEncryptedState: UInt32
-  let maximumASID: UInt32
-  private(set) var platform = PlatformState.uninitialized
+  /// What a guest is measured by.
+  enum LaunchDigest: Sendable {
+    case open(SHA256)
+    case closed([UInt8])
+    /// A received guest was not launched here; its report has zeros.
+    static let absent = LaunchDigest.closed([UInt8](repeating: 0, count: 32))
+  }
+
+  /// The keys under which a guest's owner or another platform exchanges data with this one.
+  struct Transport: Sendable {
+    let integrityKey: SymmetricKey
+    let cipher: PacketCipher
+
+    init(_ keys: TransportKeys) {
+      integrityKey = keys.integrityKey
+      cipher = PacketCipher(keys)
+    }
+  }
+
+  package let version: FirmwareVersion
+  private let smallestWithoutEncryptedState: UInt32
+  private let maximumASID: UInt32
+  package private(set) var platform = PlatformState.uninitialized
   private var guests: [UInt32: Guest] = [:]
   private var asidStates: [UInt32: ASIDState] = [:]
-  let identity: PlatformIdentity
+  /// Every core has written its caches back since an ASID was last given up.
+  private var cachesAreWrittenBack = false
+  var identity: PlatformIdentity
 
-  init(version: FirmwareVersion, asids: ASIDPool, identity: PlatformIdentity) {
+  /// - Parameter encryptedStateASIDCount: SEV-ES guests have ASIDs 1 to this number, other guests the
+  ///   `asidCount` numbers above.
+  package init(
+    version: FirmwareVersion, encryptedStateASIDCount: UInt32, asidCount: UInt32,
+    identity: PlatformIdentity
+  ) {
     self.version = version
-    smallestWithoutEncryptedState = asids.smallestWithoutEncryptedState
-    maximumASID = asids.maximum
+    smallestWithoutEncryptedState = encryptedStateASIDCount + 1
+    maximumASID = encryptedStateASIDCount + asidCount
     self.identity = identity
   }
 
-  var supportsEncryptedState: Bool { smallestWithoutEncryptedState > 1 }
+  init(version: FirmwareVersion, asids: ASIDPool, identity: PlatformIdentity) {
+    self.init(
+      version: version, encryptedStateASIDCount: asids.encryptedStateCount, asidCount: asids.count,
+      identity: identity)
+  }
+
+  package var supportsEncryptedState: Bool { smallestWithoutEncryptedState > 1 }
+  /// How many guests have a context.
+  package var guestCount: Int { guests.count }
+
+  // MARK: Platform
+
+  /// Refuses a command in a platform state that it is not for.
+  func admit(_ command: FirmwareCommand) throws(FirmwareStatus) {
+    guard command.platformStates.contains(platform) else { throw .invalidPlatformState }
+  }
 
   /// INIT: every ASID is dirty afterwards.
-  mutating func initializePlatform() {
+  package mutating func initialize() throws(FirmwareStatus) {
+    try admit(.initialize)
     platform = .initialized
+    cachesAreWrittenBack = false
+    asidStates = [:]
     for asid in 1..<(maximumASID + 1) { asidStates[asid] = .dirty }
   }
 
-  /// WBINVD on all cores and DF_FLUSH: dirty ASIDs are clean.
-  mutating func flush() {
+  /// SHUTDOWN: all guests are lost; the platform's identity stays.
+  package mutating func shutdown() {
+    guests = [:]
+    asidStates = [:]
+    platform = .uninitialized
+  }
+
+  /// WBINVD on every core, which is no command of the firmware's.
+  package mutating func writeBackCaches() {
+    cachesAreWrittenBack = true
+  }
+
+  /// DF_FLUSH: dirty ASIDs are clean.
+  package mutating func flushDataFabric() throws(FirmwareStatus) {
+    try admit(.flushDataFabric)
+    guard cachesAreWrittenBack else { throw .wbinvdRequired }
     for (asid, state) in asidStates where state == .dirty { asidStates[asid] = .clean }
   }
 
@@ -65,9 +132,14 @@ struct Firmware: Sendable {
     return guest
   }
 
-  mutating func update(_ handle: UInt32, _ guest: Guest) {
-    guests[handle] = guest
+  /// Changes a guest where it is stored.
+  mutating func modify(_ handle: UInt32, _ change: (inout Guest) -> Void) {
+    guard let index = guests.index(forKey: handle) else { return }
+    change(&guests.values[index])
   }
+
+  /// Whether another guest could have a handle.
+  var hasFreeHandle: Bool { guestCount < SEVLimit.handle }
 
   /// Files a new guest under the lowest free handle.
   mutating func add(_ guest: Guest) throws(FirmwareStatus) -> UInt32 {
@@ -79,14 +151,15 @@ struct Firmware: Sendable {
     return handle
   }
 
-  func requireWorking() throws(FirmwareStatus) {
-    guard platform == .working else { throw .invalidPlatformState }
+  /// The guest that is bound to an ASID.
+  func handle(boundTo asid: UInt32) -> UInt32? {
+    guests.first { $0.value.asid == asid }?.key
   }
 
   /// ACTIVATE: binds a guest to an ASID.
-  mutating func activate(_ handle: UInt32, asid: UInt32) throws(FirmwareStatus) {
-    try requireWorking()
-    var guest = try guest(handle)
+  package mutating func activate(_ handle: UInt32, asid: UInt32) throws(FirmwareStatus) {
+    try admit(.activate)
+    let guest = try guest(handle)
     guard asid != 0, asid <= maximumASID, let state = asidStates[asid] else { throw .invalidASID }
     switch state {
     case .inUse, .allocated: throw .asidOwned
@@ -98,23 +171,21 @@ struct Firmware: Sendable {
     let isEncryptedStateASID = asid < smallestWithoutEncryptedState
     guard isEncryptedStateASID == guest.policy.contains(.encryptedState) else { throw .invalidASID }
     asidStates[asid] = guest.state == .running ? .inUse : .allocated
-    guest.asid = asid
-    guests[handle] = guest
+    modify(handle) { $0.asid = asid }
   }
 
   /// DEACTIVATE: unbinds a guest from its ASID.
-  mutating func deactivate(_ handle: UInt32) throws(FirmwareStatus) {
-    try requireWorking()
-    var guest = try guest(handle)
-    guard let asid = guest.asid else { throw .inactive }
+  package mutating func deactivate(_ handle: UInt32) throws(FirmwareStatus) {
+    try admit(.deactivate)
+    guard let asid = try guest(handle).asid else { throw .inactive }
     asidStates[asid] = asidStates[asid] == .allocated ? .clean : .dirty
-    guest.asid = nil
-    guests[handle] = guest
+    cachesAreWrittenBack = false
+    modify(handle) { $0.asid = nil }
   }
 
   /// DECOMMISSION: the guest's context and key are gone.
-  mutating func decommission(_ handle: UInt32) throws(FirmwareStatus) {
-    try requireWorking()
+  package mutating func decommission(_ handle: UInt32) throws(FirmwareStatus) {
+    try admit(.decommission)
     guard try guest(handle).asid == nil else { throw .active }
     guests[handle] = nil
     if guests.isEmpty { platform = .initialized }
@@ -125,13 +196,12 @@ struct Firmware: Sendable {
     if let asid = guest.asid { asidStates[asid] = .inUse }
   }
 
-  /// GUEST_STATUS: an unknown handle is no failure but state 0.
-  func guestStatus(_ handle: UInt32) throws(FirmwareStatus) -> (policy: GuestPolicy, state: GuestState) {
-    guard platform != .uninitialized else { throw .invalidPlatformState }
-    guard let guest = guests[handle] else { return ([], .uninitialized) }
-    return (guest.policy, guest.state)
+  /// GUEST_STATUS: an unknown handle is no failure but state 0. The ASID is 0 if none is bound.
+  package func guestStatus(
+    _ handle: UInt32
+  ) throws(FirmwareStatus) -> (policy: GuestPolicy, state: GuestState, asid: UInt32) {
+    try admit(.guestStatus)
+    guard let guest = guests[handle] else { return ([], .uninitialized, 0) }
+    return (guest.policy, guest.state, guest.asid ?? 0)
   }
-
-  /// How many guests have a context.
-  var guestCount: Int { guests.count }
 }

@@ -31,7 +31,3 @@ package struct LaunchMeasurement {
     return Array(mac.finalize())
   }
 }
-
-package func littleEndianBytes(_ value: UInt32) -> [UInt8] {
-  (0..<4).map { UInt8(truncatingIfNeeded: value >> UInt32(8 * $0)) }
-}

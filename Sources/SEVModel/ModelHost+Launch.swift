@@ -1,18 +1,16 @@
 import SEVABI
 
-/// LAUNCH_START, LAUNCH_UPDATE_DATA, LAUNCH_MEASURE, LAUNCH_FINISH and GUEST_STATUS.
+/// LAUNCH_START, LAUNCH_UPDATE_DATA and GUEST_STATUS.
 extension ModelHost {
-  /// How much plaintext is asked of the caller at a time: whole pages, and small enough for one record.
-  private static let chunkByteCount: UInt64 = 8 * SEVLimit.pageByteCount
-
   func launchStart(_ command: Command) -> Step {
     guard guest(command) != nil else { return finish(command, .notSupported) }
     return readParameters(command, as: LaunchStartParameters.self) { host, parameters in
-      host.readBlob(
+      host.readOptionalBlob(
         command, address: parameters.certificateAddress, count: parameters.certificateByteCount
       ) { host, certificate in
-        host.readBlob(command, address: parameters.sessionAddress, count: parameters.sessionByteCount) {
-          host, session in
+        host.readOptionalBlob(
+          command, address: parameters.sessionAddress, count: parameters.sessionByteCount
+        ) { host, session in
           host.withFirmware(command, descriptor: command.block.firmwareDescriptor) { host in
             host.launchStart(command, parameters, certificate: certificate, session: session)
           }
@@ -21,25 +19,9 @@ extension ModelHost {
     }
   }
 
-  /// Copies a certificate or session in; an address of 0 is an absent one.
-  private func readBlob(
-    _ command: Command, address: UInt64, count: UInt32,
-    then: @escaping @Sendable (inout ModelHost, [UInt8]?) -> Step
-  ) -> Step {
-    // The closure needs the host as inout, so that an absent blob takes the same way as one that was read.
-    guard address != 0 else { return .resume { host in then(&host, nil) } }
-    guard count != 0, count <= SEVLimit.blobByteCount else { return finish(command, .invalidArgument) }
-    return .read(address: address, count: Int(count)) { host, bytes in
-      guard let bytes else { return host.finish(command, .badAddress) }
-      return then(&host, bytes)
-    }
-  }
-
   private mutating func launchStart(
     _ command: Command, _ parameters: LaunchStartParameters, certificate: [UInt8]?, session: [UInt8]?
   ) -> Step {
-    guard let machine = guest(command) else { return finish(command, .notSupported) }
-    var command = command
     let handle: UInt32
     do throws(FirmwareStatus) {
       handle = try firmware.launchStart(
@@ -49,33 +31,43 @@ extension ModelHost {
     } catch {
       return finish(command, refusedBy: error)
     }
+    var answer = parameters
+    answer.handle = handle
+    return bind(command, handle: handle, answer: answer.bytes) { [id = command.machine] machine in
+      .launchStart(
+        id, handle: handle, previousHandle: machine.handle, previousDescriptor: machine.firmwareDescriptor)
+    }
+  }
+
+  /// Binds a context that LAUNCH_START or RECEIVE_START made to the VM's ASID, copies the answer out and keeps
+  /// the handle and the number of the firmware device. A failure unbinds and forgets the context.
+  mutating func bind(
+    _ command: Command, handle: UInt32, answer: [UInt8],
+    undo: @escaping @Sendable (VirtualMachine) -> Undo
+  ) -> Step {
+    guard let machine = guest(command) else {
+      discard(handle)
+      return finish(command, .notSupported)
+    }
     do throws(FirmwareStatus) {
       try firmware.activate(handle, asid: machine.asid)
     } catch {
       discard(handle)
       return finish(command, refusedBy: error)
     }
+    var command = command
     command.block.error = FirmwareStatus.success.rawValue
-    var answer = parameters
-    answer.handle = handle
-    return .write(address: command.block.data, bytes: answer.bytes) { [command] host, written in
-      guard written else {
+    return .write(address: command.block.data, bytes: answer) { [command] host, written in
+      guard written, var machine = host.guest(command) else {
         host.discard(handle)
         return host.finish(command, .badAddress)
       }
-      return host.completeLaunchStart(command, handle: handle)
+      let undo = undo(machine)
+      machine.handle = handle
+      machine.firmwareDescriptor = command.block.firmwareDescriptor
+      host.machines[command.machine] = machine
+      return host.finish(command, undo: undo)
     }
-  }
-
-  private mutating func completeLaunchStart(_ command: Command, handle: UInt32) -> Step {
-    guard var machine = guest(command) else { return finish(command, .notSupported) }
-    let undo = Undo.launchStart(
-      command.machine, handle: handle, previousHandle: machine.handle,
-      previousDescriptor: machine.firmwareDescriptor)
-    machine.handle = handle
-    machine.firmwareDescriptor = command.block.firmwareDescriptor
-    machines[command.machine] = machine
-    return finish(command, undo: undo)
   }
 
   /// Unbinds and forgets a guest context. KVM ignores what the firmware says to that.
@@ -83,6 +75,8 @@ extension ModelHost {
     try? firmware.deactivate(handle)
     try? firmware.decommission(handle)
   }
+
+  // MARK: LAUNCH_UPDATE_DATA
 
   func launchUpdateData(_ command: Command) -> Step {
     guard guest(command) != nil else { return finish(command, .notSupported) }
@@ -109,115 +103,57 @@ extension ModelHost {
     let count = min(remaining, toBoundary)
     return .read(address: address, count: Int(count)) { host, plaintext in
       guard let plaintext else { return host.finish(command, .badAddress) }
-      do throws(FirmwareStatus) {
-        try host.measurePages(command, address: address, plaintext: plaintext)
-      } catch {
-        return host.finish(command, refusedBy: error)
+      let (measured, refusal) = host.measurePages(command, address: address, plaintext: plaintext)
+      return host.encryptInPlace(command, address: address, plaintext: plaintext[..<measured]) { host in
+        if let refusal { return host.finish(command, refusedBy: refusal) }
+        return host.measure(command, address: address + count, remaining: remaining - count)
       }
-      return host.measure(command, address: address + count, remaining: remaining - count)
     }
   }
 
+  /// Measures pages up to the first that the firmware refuses.
+  ///
+  /// - Returns: How many bytes were measured, and why no more.
   private mutating func measurePages(
     _ command: Command, address: UInt64, plaintext: [UInt8]
-  ) throws(FirmwareStatus) {
-    guard let handle = guest(command)?.handle else { throw .invalidGuest }
+  ) -> (byteCount: Int, refusal: FirmwareStatus?) {
+    guard let handle = guest(command)?.handle else { return (0, .invalidGuest) }
     var offset = 0
     while offset < plaintext.count {
       let start = address + UInt64(offset)
       let toBoundary = Int(SEVLimit.pageByteCount - start % SEVLimit.pageByteCount)
       let end = min(plaintext.count, offset + toBoundary)
-      try firmware.launchUpdateData(handle, address: start, plaintext: plaintext[offset..<end])
+      do throws(FirmwareStatus) {
+        try firmware.launchUpdateData(handle, address: start, plaintext: plaintext[offset..<end])
+      } catch {
+        return (offset, error)
+      }
       offset = end
     }
+    return (offset, nil)
   }
 
-  /// The model has no vCPUs, so that there are no registers to measure: for a SEV-ES guest it answers like a
-  /// kernel without the command.
-  func launchUpdateVMSA(_ command: Command) -> Step {
-    guard let machine = guest(command), machine.hasEncryptedState else {
-      return finish(command, .notSupported)
-    }
-    return .finished(.invalidArgument)
-  }
-
-  func launchMeasure(_ command: Command) -> Step {
-    guard let machine = guest(command) else { return finish(command, .notSupported) }
-    return readParameters(command, as: LaunchMeasureParameters.self) { host, parameters in
-      let hasBuffer = parameters.length != 0 && parameters.address != 0
-      if hasBuffer, parameters.length > SEVLimit.blobByteCount {
-        return host.finish(command, .invalidArgument)
-      }
-      return host.withFirmware(command, descriptor: machine.firmwareDescriptor) { host in
-        host.launchMeasure(command, parameters, room: hasBuffer ? parameters.length : 0)
-      }
-    }
-  }
-
-  private mutating func launchMeasure(
-    _ command: Command, _ parameters: LaunchMeasureParameters, room: UInt32
+  /// Encrypts measured memory where it is, if the model encrypts memory.
+  private func encryptInPlace(
+    _ command: Command, address: UInt64, plaintext: ArraySlice<UInt8>,
+    then: @escaping @Sendable (inout ModelHost) -> Step
   ) -> Step {
-    guard let handle = guest(command)?.handle else { return finish(command, .notSupported) }
-    var command = command
-    var answer = parameters
-    let measurement: [UInt8]
-    do throws(FirmwareStatus) {
-      measurement = try firmware.launchMeasure(handle, room: room, random: &random)
-    } catch {
-      command.block.error = error.rawValue
-      // Only a query (length 0) reports the length; the firmware fills it in with INVALID_LENGTH alone.
-      guard parameters.length == 0 else { return finish(command, .inputOutput) }
-      answer.length = error == .invalidLength ? UInt32(LaunchMeasureParameters.measurementByteCount) : 0
-      return writeParameters(command, answer, outcome: .inputOutput)
+    guard configuration.ciphertext, !plaintext.isEmpty, let handle = guest(command)?.handle else {
+      return .resume(then)
     }
-    command.block.error = FirmwareStatus.success.rawValue
-    answer.length = UInt32(measurement.count)
-    let padding = [UInt8](repeating: 0, count: Int(parameters.length) - measurement.count)
-    return .write(address: parameters.address, bytes: measurement + padding) {
-      [command, answer] host, written in
-      guard written else { return host.finish(command, .badAddress) }
-      return host.writeParameters(command, answer, outcome: nil)
-    }
+    return writeGuestMemory(
+      command, handle: handle, address: address, bytes: Array(plaintext), then: then)
   }
 
-  /// Copies a command's own struct out and ends the command; a failed copy ends it with EFAULT.
-  private func writeParameters(
-    _ command: Command, _ parameters: some KernelStructure, outcome: KernelError?
-  ) -> Step {
-    .write(address: command.block.data, bytes: parameters.bytes) { host, written in
-      host.finish(command, written ? outcome : .badAddress)
-    }
-  }
-
-  func launchFinish(_ command: Command) -> Step {
-    guard let machine = guest(command) else { return finish(command, .notSupported) }
-    return withFirmware(command, descriptor: machine.firmwareDescriptor) { host in
-      var command = command
-      do throws(FirmwareStatus) {
-        try host.firmware.launchFinish(machine.handle)
-      } catch {
-        return host.finish(command, refusedBy: error)
-      }
-      command.block.error = FirmwareStatus.success.rawValue
-      return host.finish(command)
-    }
-  }
+  // MARK: GUEST_STATUS
 
   func guestStatus(_ command: Command) -> Step {
-    guard let machine = guest(command) else { return finish(command, .notSupported) }
-    return withFirmware(command, descriptor: machine.firmwareDescriptor) { host in
-      var command = command
-      do throws(FirmwareStatus) {
-        let status = try host.firmware.guestStatus(machine.handle)
-        command.block.error = FirmwareStatus.success.rawValue
-        return host.writeParameters(
-          command,
-          GuestStatusParameters(
-            handle: machine.handle, policy: status.policy.rawValue, state: status.state.rawValue),
-          outcome: nil)
-      } catch {
-        return host.finish(command, refusedBy: error)
-      }
+    callFirmware(command) { host, handle throws(FirmwareStatus) in
+      let status = try host.firmware.guestStatus(handle)
+      return GuestStatusParameters(
+        handle: handle, policy: status.policy.rawValue, state: status.state.rawValue)
+    } then: { host, command, status in
+      host.writeParameters(command, status, outcome: nil)
     }
   }
 }

@@ -48,7 +48,9 @@ extension ModelHost {
     readRegion(on: id, argument: argument, caller: caller) { host, region in
       let pages: UInt64
       do throws(KernelError) {
-        guard host.machines[id]?.isActive == true else { throw .notSupported }
+        guard let machine = host.machines[id], machine.isActive else { throw .notSupported }
+        // The owner pins what a mirror uses.
+        guard !machine.isMirror else { throw .invalidArgument }
         pages = try host.checkPin(id, address: region.address, count: region.size, caller: caller)
       } catch {
         return .finished(error)
@@ -67,7 +69,9 @@ extension ModelHost {
   /// - Parameter argument: The ioctl's argument, the user address of an ``EncryptedRegion``.
   public func unregisterRegion(on id: VirtualMachineID, argument: UInt64, caller: Caller) -> Step {
     readRegion(on: id, argument: argument, caller: caller) { host, region in
-      guard var machine = host.machines[id], machine.isActive else { return .finished(.notSupported) }
+      guard var machine = host.machines[id] else { return .finished(.inputOutput) }
+      guard !machine.isMirror else { return .finished(.invalidArgument) }
+      guard machine.isActive else { return .finished(.notSupported) }
       guard let index = machine.regions.firstIndex(where: { $0.region == region }) else {
         return .finished(.invalidArgument)
       }
@@ -83,9 +87,7 @@ extension ModelHost {
     on id: VirtualMachineID, argument: UInt64, caller: Caller,
     then: @escaping @Sendable (inout ModelHost, EncryptedRegion) -> Step
   ) -> Step {
-    guard let machine = machines[id], machine.creator == caller.addressSpace else {
-      return .finished(.inputOutput)
-    }
+    guard usable(id, by: caller) != nil else { return .finished(.inputOutput) }
     let isEnabled = configuration.isEnabled
     return .read(address: argument, count: EncryptedRegion.byteCount) { host, bytes in
       guard let bytes, let region = EncryptedRegion(bytes: bytes) else { return .finished(.badAddress) }

@@ -2,16 +2,18 @@ import SEVABI
 
 /// A machine with SEV: KVM's side of the interface and the firmware behind it, as a value.
 ///
-/// The kernel is one of June 2021 with the local-migration patches (version 1) on top: commands 22 and 23 are
-/// LOCAL_SEND and LOCAL_RECEIVE. Requests are started by the methods that return a ``Step``.
+/// Which kernel it is says ``ModelConfiguration/profile``. Requests are started by the methods that return a
+/// ``Step``; what needs nothing of the caller's process is done at once.
 public struct ModelHost: Sendable {
   public let configuration: ModelConfiguration
   var machines: [VirtualMachineID: VirtualMachine] = [:]
+  var vcpus: [VirtualCPUID: VirtualCPU] = [:]
   var staged = StagingTable()
   var asids: ASIDPool
+  var controlGroups = ControlGroups()
   var firmware: Firmware
   var random: any RandomSource
-  private var nextMachine: UInt64 = 1
+  private var nextNumber: UInt64 = 1
 
   public init(
     configuration: ModelConfiguration = ModelConfiguration(),
@@ -27,12 +29,10 @@ public struct ModelHost: Sendable {
     firmware.flush()
   }
 
-  /// Makes a plain VM, as `KVM_CREATE_VM` does, that only `creator` can use.
-  public mutating func makeMachine(creator: AddressSpaceID) -> VirtualMachineID {
-    let id = VirtualMachineID(rawValue: nextMachine)
-    nextMachine += 1
-    machines[id] = VirtualMachine(creator: creator)
-    return id
+  /// A number that no VM and no vCPU has had.
+  mutating func makeNumber() -> UInt64 {
+    defer { nextNumber += 1 }
+    return nextNumber
   }
 
   /// How many VMs exist.
@@ -42,6 +42,8 @@ public struct ModelHost: Sendable {
 
   /// How many more guests without encrypted state can have an ASID.
   public var freeASIDCount: Int { asids.freeCount(encryptedState: false) }
+  /// How many more SEV-ES guests can have an ASID.
+  public var freeEncryptedStateASIDCount: Int { asids.freeCount(encryptedState: true) }
 
   // MARK: KVM_MEMORY_ENCRYPT_OP
 
@@ -60,9 +62,7 @@ public struct ModelHost: Sendable {
   public func memoryEncryptOperation(
     on id: VirtualMachineID, argument: UInt64, caller: Caller
   ) -> Step {
-    guard let machine = machines[id], machine.creator == caller.addressSpace else {
-      return .finished(.inputOutput)
-    }
+    guard usable(id, by: caller) != nil else { return .finished(.inputOutput) }
     guard configuration.isEnabled else { return .finished(.notSupported) }
     guard argument != 0 else { return .finished(nil) }
     return .read(address: argument, count: SEVCommandBlock.byteCount) { host, bytes in
@@ -71,11 +71,15 @@ public struct ModelHost: Sendable {
     }
   }
 
+  /// The checks between the copy of the command block and the command: mirror, then the gate of a sent source.
   private mutating func dispatch(_ command: Command) -> Step {
     guard let machine = machines[command.machine] else { return .finished(.inputOutput) }
-    let id = SEVCommandID(rawValue: command.block.id)
-    if machine.sent != nil, id != .debugDecrypt, id != .debugEncrypt {
-      return .finished(.notPermitted)
+    let number = command.block.id
+    let id = SEVCommandID(rawValue: number)
+    if machine.isMirror, !isOpenToMirrors(id) { return .finished(.invalidArgument) }
+    if machine.sent != nil, id != .debugDecrypt, id != .debugEncrypt { return .finished(.notPermitted) }
+    if configuration.profile.hasMachineTypes, number == SEVCommandID.initialize2Number {
+      return initialize2(command)
     }
     guard let id else { return .finished(.invalidArgument) }
     switch id {
@@ -84,21 +88,51 @@ public struct ModelHost: Sendable {
     case .launchStart: return launchStart(command)
     case .launchUpdateData: return launchUpdateData(command)
     case .launchUpdateVMSA: return launchUpdateVMSA(command)
+    case .launchSecret: return launchSecret(command)
     case .launchMeasure: return launchMeasure(command)
-    case .launchFinish: return launchFinish(command)
+    case .launchFinish:
+      return finishState(command) { host, handle throws(FirmwareStatus) in
+        try host.firmware.launchFinish(handle)
+      }
+    case .sendStart: return sendStart(command)
+    case .sendUpdateData: return sendUpdateData(command)
+    case .sendFinish:
+      return finishState(command) { host, handle throws(FirmwareStatus) in
+        try host.firmware.sendFinish(handle)
+      }
+    case .sendCancel where configuration.profile.hasSendCancel:
+      return finishState(command) { host, handle throws(FirmwareStatus) in
+        try host.firmware.sendCancel(handle)
+      }
+    case .receiveStart: return receiveStart(command)
+    case .receiveUpdateData: return receiveUpdateData(command)
+    case .receiveFinish:
+      return finishState(command) { host, handle throws(FirmwareStatus) in
+        try host.firmware.receiveFinish(handle)
+      }
     case .guestStatus: return guestStatus(command)
-    case .debugDecrypt, .debugEncrypt: return debug(command)
-    case .localSend: return localSend(command)
-    case .localReceive: return localReceive(command)
+    case .debugDecrypt: return debug(command, decrypts: true)
+    case .debugEncrypt: return debug(command, decrypts: false)
+    case .getAttestationReport: return attestationReport(command)
+    case .localSend where configuration.profile.hasLocalMigration: return localSend(command)
+    case .localReceive where configuration.profile.hasLocalMigration: return localReceive(command)
+    case .sendUpdateVMSA where configuration.firmwareVMSA: return sendUpdateVMSA(command)
+    case .receiveUpdateVMSA where configuration.firmwareVMSA: return receiveUpdateVMSA(command)
     case .sendUpdateVMSA, .receiveUpdateVMSA, .certificateExport:
       // Numbers without an implementation in any kernel.
       return .finished(.invalidArgument)
-    case .launchSecret, .sendStart, .sendUpdateData, .sendFinish, .receiveStart, .receiveUpdateData,
-      .receiveFinish, .getAttestationReport, .sendCancel:
-      // Not part of this model, which therefore answers like a kernel that does not know them.
+    case .sendCancel, .localSend, .localReceive:
+      // Numbers that this kernel does not know.
       return .finished(.invalidArgument)
     }
   }
+
+  private func isOpenToMirrors(_ id: SEVCommandID?) -> Bool {
+    guard configuration.profile.givesMirrorsCommands else { return false }
+    return id == .launchUpdateVMSA || id == .guestStatus || id == .debugDecrypt || id == .debugEncrypt
+  }
+
+  // MARK: What commands have in common
 
   /// Ends a command that was dispatched: the block is written back whether it failed or not.
   func finish(_ command: Command, _ outcome: KernelError? = nil, undo: Undo? = nil) -> Step {
@@ -127,6 +161,15 @@ public struct ModelHost: Sendable {
     }
   }
 
+  /// Copies a command's own struct out and ends the command; a failed copy ends it with EFAULT.
+  func writeParameters(
+    _ command: Command, _ parameters: some KernelStructure, outcome: KernelError?
+  ) -> Step {
+    .write(address: command.block.data, bytes: parameters.bytes) { host, written in
+      host.finish(command, written ? outcome : .badAddress)
+    }
+  }
+
   /// Looks the firmware device up in the caller's table, as every firmware command does, and goes on or fails
   /// with EBADF.
   func withFirmware(
@@ -137,28 +180,44 @@ public struct ModelHost: Sendable {
     }
   }
 
+  /// Calls the firmware by the descriptor that the VM keeps, and goes on with what it gives and the command
+  /// marked as successful; a refusal ends the command with EIO.
+  func callFirmware<Result: Sendable>(
+    _ command: Command,
+    _ call: @escaping @Sendable (inout ModelHost, UInt32) throws(FirmwareStatus) -> Result,
+    then: @escaping @Sendable (inout ModelHost, Command, Result) -> Step
+  ) -> Step {
+    guard let machine = guest(command) else { return finish(command, .notSupported) }
+    return withFirmware(command, descriptor: machine.firmwareDescriptor) { host in
+      do throws(FirmwareStatus) {
+        let result = try call(&host, machine.handle)
+        var command = command
+        command.block.error = FirmwareStatus.success.rawValue
+        return then(&host, command, result)
+      } catch {
+        return host.finish(command, refusedBy: error)
+      }
+    }
+  }
+
+  /// A command that only moves the firmware's guest to its next state.
+  private func finishState(
+    _ command: Command, _ call: @escaping @Sendable (inout ModelHost, UInt32) throws(FirmwareStatus) -> Void
+  ) -> Step {
+    callFirmware(command, call) { host, command, _ in host.finish(command) }
+  }
+
   /// The SEV guest that a command is for; nothing if the VM is none (ENOTTY).
   func guest(_ command: Command) -> VirtualMachine? {
     guard let machine = machines[command.machine], machine.isActive else { return nil }
     return machine
   }
 
-  // MARK: INIT
-
-  private mutating func initialize(_ command: Command, encryptedState: Bool) -> Step {
-    guard var machine = machines[command.machine] else { return .finished(.inputOutput) }
-    if encryptedState, configuration.encryptedStateASIDCount == 0 {
-      return finish(command, .notSupported)
+  /// The VM, if it lives and the caller made it; every ioctl on any other is EIO.
+  func usable(_ id: VirtualMachineID, by caller: Caller) -> VirtualMachine? {
+    guard let machine = machines[id], !machine.isDead, machine.creator == caller.addressSpace else {
+      return nil
     }
-    guard !machine.isActive else { return finish(command, .busy) }
-    do throws(KernelError) {
-      machine.asid = try asids.allocate(encryptedState: encryptedState) { firmware.flush() }
-    } catch {
-      return finish(command, error)
-    }
-    machine.isActive = true
-    machine.hasEncryptedState = encryptedState
-    machines[command.machine] = machine
-    return finish(command)
+    return machine
   }
 }

@@ -9,7 +9,16 @@ public struct StagedContextID: Hashable, Sendable, CustomStringConvertible, Cust
 }
 
 /// A context between LOCAL_SEND and LOCAL_RECEIVE.
+///
+/// Its regions and its vCPUs' own states are in nobody else's hands meanwhile; ASID and handle stay known to the
+/// source, whose vCPUs the kernel does not stop.
 struct StagedContext: Sendable {
+  /// A SEV-ES vCPU's own state and the number that the source's VMM gave the vCPU.
+  struct RegisterState: Sendable {
+    let number: UInt32
+    var state: EncryptedState
+  }
+
   /// False once it was received. The entry itself stays until the source is destroyed, so that its token is
   /// not given out a second time.
   var isValid = true
@@ -17,6 +26,10 @@ struct StagedContext: Sendable {
   var handle: UInt32
   var lockedPages: UInt64
   var regions: [PinnedRegion]
+  var controlGroup: ControlGroupID
+  var hasEncryptedState: Bool
+  var registerStates: [RegisterState]
+  var applicationProcessorJumpTable: UInt64
 }
 
 /// All staged contexts of the host by their token.

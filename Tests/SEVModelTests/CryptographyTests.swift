@@ -36,13 +36,13 @@ struct CryptographyTests {
   func zeroSession() throws {
     let zero = [UInt8](repeating: 0, count: 16)
     let shared = SymmetricKey(data: zero)
-    let master = PlatformIdentity.deriveKey(from: shared, label: "sev-master-secret", context: zero)
+    let master = KeyDerivation.key(from: shared, label: "sev-master-secret", context: zero)
     #expect(bytes(of: master) == bytes(hex: "ab4d269fcc62bedb4511d56c386ce706"))
     #expect(
-      bytes(of: PlatformIdentity.deriveKey(from: master, label: "sev-kek"))
+      bytes(of: KeyDerivation.key(from: master, label: "sev-kek"))
         == bytes(hex: "b6abfbfb75ea1ea74ed8750b8afdb973"))
     #expect(
-      bytes(of: PlatformIdentity.deriveKey(from: master, label: "sev-kik"))
+      bytes(of: KeyDerivation.key(from: master, label: "sev-kik"))
         == bytes(hex: "53b524bf5669a363f365c864acba8572"))
     let session = try SessionOwner.session(
       sharedSecret: shared, encryptionKey: zero, integrityKey: zero, nonce: zero, vector: zero, policy: [])
@@ -55,9 +55,9 @@ struct CryptographyTests {
     #expect(
       Array(session[96..<128])
         == bytes(hex: "aa7855e13839dd767cd5da7c1ff5036540c9264b7a803029315e55375287b4af"))
-    let keys = try PlatformIdentity.unwrap(session, sharedSecret: shared)
-    #expect(keys.encryptionKey == zero)
-    #expect(keys.integrityKey == zero)
+    let keys = try SessionBlob.open(session, sharedSecret: shared)
+    #expect(bytes(of: keys.encryptionKey) == zero)
+    #expect(bytes(of: keys.integrityKey) == zero)
   }
 
   @Test("unwraps the counting session's keys")
@@ -71,10 +71,10 @@ struct CryptographyTests {
     #expect(
       Array(SHA256.hash(data: session))
         == bytes(hex: "8a7b520b78dcd40329dee1c303177bca182db3e5feb0ed18b4096675f0145425"))
-    let keys = try PlatformIdentity.unwrap(
+    let keys = try SessionBlob.open(
       session, sharedSecret: SymmetricKey(data: (0..<48).map { UInt8($0) }))
-    #expect(keys.encryptionKey == (0x60..<0x70).map { UInt8($0) })
-    #expect(keys.integrityKey == (0x70..<0x80).map { UInt8($0) })
+    #expect(bytes(of: keys.encryptionKey) == (0x60..<0x70).map { UInt8($0) })
+    #expect(bytes(of: keys.integrityKey) == (0x70..<0x80).map { UInt8($0) })
   }
 
   @Test("agrees on the P-384 vector's shared secret through a certificate")
@@ -89,10 +89,10 @@ struct CryptographyTests {
         hex:
           "09ced8a7166c7a7d74d22585fca4218922704b8b6028f99068363a8d627585b3298d31e07705fbcc7684f76ea6bb898b"
       ))
-    let certificate = try #require(
-      DiffieHellmanCertificate(SessionOwner.certificate(key: b.publicKey)))
-    let shared = SymmetricKey(data: try a.sharedSecretFromKeyAgreement(with: certificate.key))
-    let master = PlatformIdentity.deriveKey(
+    let key = try #require(
+      SEVCertificate(SessionOwner.certificate(key: b.publicKey))?.keyAgreementKey)
+    let shared = SymmetricKey(data: try a.sharedSecretFromKeyAgreement(with: key))
+    let master = KeyDerivation.key(
       from: shared, label: "sev-master-secret", context: (0x40..<0x50).map { UInt8($0) })
     #expect(bytes(of: master) == bytes(hex: "5b17807cd2d38d3ff253e3cf36cf0e77"))
   }
@@ -148,8 +148,8 @@ struct SessionTests {
     ])
   func certificates(offset: Int) {
     var bytes = SessionOwner.certificate(key: P384.KeyAgreement.PrivateKey().publicKey)
-    #expect(DiffieHellmanCertificate(bytes) != nil)
+    #expect(SEVCertificate(bytes)?.keyAgreementKey != nil)
     bytes[offset] ^= 0x01
-    #expect(DiffieHellmanCertificate(bytes) == nil)
+    #expect(SEVCertificate(bytes)?.keyAgreementKey == nil)
   }
 }

@@ -6,12 +6,14 @@ import Testing
 enum FaultScenario: String, CaseIterable, CustomTestStringConvertible {
   case initialize, launchStart, launchUpdateData, launchMeasure, launchFinish, guestStatus, debugDecrypt
   case localSend, localReceive, registerRegion, unregisterRegion
+  case launchUpdateVMSA, attestationReport, move, sendStart, sendUpdateData, sendFinish, sendCancel
+  case receiveStart, receiveUpdateData, receiveFinish
 
   var testDescription: String { rawValue }
 
   /// A bench that is ready for the request, the VM that it is for, and the request.
   func prepare() -> (bench: Bench, run: (inout Bench) -> KernelError?) {
-    var bench = Bench(ModelConfiguration(asidCount: 2))
+    var bench = Bench(ModelConfiguration(asidCount: 2, encryptedStateASIDCount: 2))
     switch self {
     case .initialize:
       let machine = bench.makeMachine()
@@ -55,17 +57,50 @@ enum FaultScenario: String, CaseIterable, CustomTestStringConvertible {
       let machine = bench.makeGuest()
       _ = bench.register(machine)
       return (bench, { $0.unregister(machine) })
+    case .launchUpdateVMSA:
+      let machine = bench.makeGuest(.sevES, vcpus: 2)
+      _ = bench.start(machine, policy: .encryptedState)
+      return (bench, { $0.issue(.launchUpdateVMSA, machine).error })
+    case .attestationReport:
+      let machine = bench.makeLaunched()
+      return (bench, { $0.report(machine, Buffer(address: Address.buffer, count: 208)).error })
+    case .move:
+      let (source, target) = (bench.makeLaunched(), bench.makePlain())
+      return (bench, { $0.move(source, to: target) })
+    case .sendStart, .sendUpdateData, .sendFinish, .sendCancel, .receiveStart, .receiveUpdateData,
+      .receiveFinish:
+      return prepareTransfer(bench)
     }
+  }
+
+  private func prepareTransfer(_ bench: Bench) -> (bench: Bench, run: (inout Bench) -> KernelError?) {
+    var bench = bench
+    bench.storeOwnCertificate()
+    let source = bench.makeLaunched()
+    if self == .sendStart { return (bench, { $0.sendStart(source).error }) }
+    _ = bench.sendStart(source)
+    let target = bench.makeGuest()
+    if self == .receiveStart { return (bench, { $0.receiveStart(target).error }) }
+    _ = bench.receiveStart(target)
+    if self == .sendUpdateData { return (bench, { $0.packet(.sendUpdateData, source).error }) }
+    _ = bench.packet(.sendUpdateData, source)
+    if self == .receiveUpdateData { return (bench, { $0.packet(.receiveUpdateData, target).error }) }
+    if self == .receiveFinish { return (bench, { $0.issue(.receiveFinish, target).error }) }
+    let id: SEVCommandID = self == .sendCancel ? .sendCancel : .sendFinish
+    return (bench, { $0.issue(id, source).error })
   }
 
   /// Whether a failure of this question leaves the request undone, so that it succeeds when it is made again.
   func isRepeatable(after question: Int, of questions: [String]) -> Bool {
     switch self {
-    case .guestStatus, .debugDecrypt, .launchUpdateData, .registerRegion, .unregisterRegion: true
-    // The guest is measured before anything is copied out.
-    case .launchMeasure: questions[question] != "write"
+    case .guestStatus, .debugDecrypt, .launchUpdateData, .registerRegion, .unregisterRegion,
+      .launchUpdateVMSA, .attestationReport, .move, .sendUpdateData, .receiveUpdateData:
+      true
+    // The guest is measured, or is being sent, before anything is copied out.
+    case .launchMeasure, .sendStart: questions[question] != "write"
     // Only the write-back of the command block comes after the point of no return.
-    case .initialize, .launchStart, .launchFinish, .localSend, .localReceive:
+    case .initialize, .launchStart, .launchFinish, .localSend, .localReceive, .sendFinish, .sendCancel,
+      .receiveStart, .receiveFinish:
       question != questions.count - 1
     }
   }
@@ -90,7 +125,7 @@ struct FaultTests {
       let expected: KernelError =
         switch questions[question] {
         case "pin for reading", "pin for writing": .outOfMemory
-        case "find firmware": .badDescriptor
+        case "find firmware", "find machine": .badDescriptor
         default: .badAddress
         }
       #expect(run(&bench) == expected, "question \(question), \(questions[question])")

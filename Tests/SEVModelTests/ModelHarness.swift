@@ -30,6 +30,12 @@ struct FakeMemory: CallerMemory {
   var unpinnable: Set<UInt64> = []
   /// Descriptor numbers that are an open firmware device.
   var firmware: Set<Int32> = [Address.firmware]
+  /// Descriptor numbers that are open on a VM.
+  var machines: [Int32: VirtualMachineID] = [:]
+  /// The pages of a file by their address; any other page is anonymous memory.
+  var files: [UInt64: PageIdentity] = [:]
+  /// Pages that are not mapped.
+  var unmapped: Set<UInt64> = []
   /// What was asked for, in order.
   var log: [String] = []
   /// The number in ``log`` of the one question that is answered with a failure.
@@ -62,6 +68,20 @@ struct FakeMemory: CallerMemory {
     return !failsNow && firmware.contains(descriptor)
   }
 
+  mutating func findMachine(descriptor: Int32) -> VirtualMachineID? {
+    log.append("find machine")
+    return failsNow ? nil : machines[descriptor]
+  }
+
+  mutating func identifyPages(address: UInt64, count: UInt64) -> [PageIdentity]? {
+    log.append("identify pages")
+    guard !failsNow else { return nil }
+    let first = address & ~0xFFF
+    let pages = stride(from: first, to: address + count, by: 0x1000)
+    guard pages.allSatisfy({ !unmapped.contains($0) }) else { return nil }
+    return pages.map { files[$0] ?? PageIdentity(inode: .max, offset: $0) }
+  }
+
   mutating func store(_ new: [UInt8], at address: UInt64) {
     for (index, byte) in new.enumerated() { bytes[address + UInt64(index)] = byte }
   }
@@ -79,6 +99,8 @@ enum Address {
   static let buffer: UInt64 = 0x200_000
   /// A descriptor number, not an address: the open firmware device.
   static let firmware: Int32 = 7
+  /// A descriptor number: the VM that a capability is about.
+  static let source: Int32 = 20
 }
 
 /// How a command ended: its errno, and the command block as it is in memory afterwards.

@@ -1,5 +1,4 @@
 import Crypto
-import CryptoExtras
 import SEVABI
 import SEVModel
 
@@ -39,16 +38,10 @@ struct SessionOwner {
     sharedSecret: SymmetricKey, encryptionKey: [UInt8], integrityKey: [UInt8], nonce: [UInt8],
     vector: [UInt8], policy: GuestPolicy
   ) throws -> [UInt8] {
-    let master = PlatformIdentity.deriveKey(from: sharedSecret, label: "sev-master-secret", context: nonce)
-    let wrapped = Array(
-      try AES._CTR.encrypt(
-        encryptionKey + integrityKey, using: PlatformIdentity.deriveKey(from: master, label: "sev-kek"),
-        nonce: AES._CTR.Nonce(nonceBytes: vector)))
-    let wrapMAC = HMAC<SHA256>.authenticationCode(
-      for: wrapped, using: PlatformIdentity.deriveKey(from: master, label: "sev-kik"))
-    let policyMAC = HMAC<SHA256>.authenticationCode(
-      for: littleEndianBytes(policy.rawValue), using: SymmetricKey(data: integrityKey))
-    return nonce + wrapped + vector + Array(wrapMAC) + Array(policyMAC)
+    var secret = encryptionKey + integrityKey
+    return try SessionBlob.seal(
+      &secret, sharedSecret: sharedSecret, nonce: nonce, vector: vector, policy: policy
+    ).blob
   }
 }
 

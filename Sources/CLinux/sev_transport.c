@@ -4,7 +4,10 @@
 #include "sev_transport.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <linux/capability.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -28,24 +31,36 @@ union one_descriptor {
   char bytes[CMSG_SPACE(sizeof(int))];
 };
 
-ssize_t sev_send(int socket, const void *record, size_t count, int descriptor) {
-  union one_descriptor control;
+union two_descriptors {
+  struct cmsghdr header;
+  char bytes[CMSG_SPACE(2 * sizeof(int))];
+};
+
+ssize_t sev_send2(
+    int socket, const void *record, size_t count, const int *descriptors, int descriptor_count) {
+  union two_descriptors control;
   struct iovec vector = {.iov_base = (void *)record, .iov_len = count};
   struct msghdr message = {.msg_iov = &vector, .msg_iovlen = 1};
-  if (descriptor >= 0) {
+  if (descriptor_count > 2) return -EINVAL;
+  if (descriptor_count > 0) {
+    size_t bytes = (size_t)descriptor_count * sizeof(int);
     memset(&control, 0, sizeof control);
     message.msg_control = control.bytes;
-    message.msg_controllen = sizeof control.bytes;
+    message.msg_controllen = CMSG_SPACE(bytes);
     struct cmsghdr *header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof descriptor);
-    memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+    header->cmsg_len = CMSG_LEN(bytes);
+    memcpy(CMSG_DATA(header), descriptors, bytes);
   }
   ssize_t sent;
   do sent = sendmsg(socket, &message, MSG_NOSIGNAL);
   while (sent < 0 && errno == EINTR);
   return result(sent);
+}
+
+ssize_t sev_send(int socket, const void *record, size_t count, int descriptor) {
+  return sev_send2(socket, record, count, &descriptor, descriptor >= 0 ? 1 : 0);
 }
 
 ssize_t sev_receive(int socket, void *record, size_t capacity, int *descriptor) {
@@ -96,6 +111,85 @@ int sev_fault_in(uint64_t address, uint64_t count, int for_writing) {
   do status = madvise((void *)(uintptr_t)first, end - first, advice);
   while (status < 0 && (errno == EINTR || errno == EAGAIN));
   return (int)result(status);
+}
+
+/* PROCMAP_QUERY of linux/fs.h (Linux 6.11), under names of our own: older headers have none. */
+struct mapping_query {
+  uint64_t size, flags, address;
+  uint64_t start, end, mapping_flags, page_size, offset, inode;
+  uint32_t device_major, device_minor, name_size, build_id_size;
+  uint64_t name, build_id;
+};
+#define MAPPING_QUERY _IOWR('f', 17, struct mapping_query)
+#define MAPPING_SHARED 0x08u
+
+struct mapping {
+  uint64_t start, end, offset, inode;
+  int is_shared;
+};
+
+/* Whether the mapping that holds `address` was found; -1 where the kernel cannot be asked this way. */
+static int query(int maps, uint64_t address, struct mapping *found) {
+  struct mapping_query query = {.size = sizeof query, .address = address};
+  if (ioctl(maps, MAPPING_QUERY, &query) < 0) return errno == ENOENT ? 0 : -1;
+  found->start = query.start;
+  found->end = query.end;
+  found->offset = query.offset;
+  found->inode = query.inode;
+  found->is_shared = (query.mapping_flags & MAPPING_SHARED) != 0;
+  return 1;
+}
+
+/* The same by the text, for Linux before 6.11. */
+static int search(uint64_t address, struct mapping *found) {
+  FILE *maps = fopen("/proc/self/maps", "re");
+  if (!maps) return 0;
+  char line[512];
+  int is_found = 0, is_whole = 1;
+  while (!is_found && fgets(line, sizeof line, maps)) {
+    /* A line longer than the buffer goes on with a name, which is of no interest. */
+    int starts = is_whole;
+    is_whole = 0;
+    for (const char *end = line; *end; end++) is_whole = *end == '\n';
+    char shared;
+    if (!starts ||
+        sscanf(
+            line, "%" SCNx64 "-%" SCNx64 " %*c%*c%*c%c %" SCNx64 " %*x:%*x %" SCNu64, &found->start,
+            &found->end, &shared, &found->offset, &found->inode) != 5)
+      continue;
+    found->is_shared = shared == 's';
+    is_found = found->start <= address && address < found->end;
+  }
+  fclose(maps);
+  return is_found;
+}
+
+int sev_page_identity(
+    uint64_t address, uint64_t count, uint64_t anonymous, uint64_t *pairs, int capacity) {
+  const uint64_t page = 4096;
+  uint64_t end, at = address & ~(page - 1);
+  if (count == 0 || __builtin_add_overflow(address, count, &end)) return -EFAULT;
+  int maps = open("/proc/self/maps", O_RDONLY | O_CLOEXEC), pages = 0;
+  struct mapping mapping = {0};
+  for (; at < end; at += page, pages++) {
+    if (pages == capacity) {
+      pages = -E2BIG;
+      break;
+    }
+    if (at < mapping.start || at >= mapping.end) {
+      int status = maps < 0 ? -1 : query(maps, at, &mapping);
+      if (status < 0) status = search(at, &mapping);
+      if (status == 0) {
+        pages = -EFAULT;
+        break;
+      }
+    }
+    int is_file = mapping.is_shared && mapping.inode != 0;
+    pairs[2 * pages] = is_file ? mapping.inode : anonymous;
+    pairs[2 * pages + 1] = is_file ? mapping.offset + (at - mapping.start) : at;
+  }
+  if (maps >= 0) close(maps);
+  return pages;
 }
 
 uint64_t sev_address_space(void) {

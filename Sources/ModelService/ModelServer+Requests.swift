@@ -4,95 +4,81 @@ import SEVABI
 import SEVDevice
 import SEVModel
 
-/// What callers ask for, from the first record to the last.
+/// Ioctls, from the first record to the last.
 extension ModelServer {
-  // MARK: Descriptors
-
-  enum Made {
-    case machine, firmware
-  }
-
-  /// Makes a VM or opens the firmware, and sends the descriptor.
-  func make(_ made: Made, _ record: [UInt8], on connection: PeerConnection) {
-    guard record.count == ModelWire.MakeMachine.byteCount else { return drop(connection) }
-    // 0 is what a process has that could not get a name for its address space.
-    guard record.span.uint64(at: ModelWire.MakeMachine.addressSpace) != 0 else {
-      return finish(connection, error: ENOMEM)
-    }
-    guard live.count < options.maximumDescriptors else { return finish(connection, error: ENFILE) }
-    let creator = AddressSpaceID(rawValue: record.span.uint64(at: ModelWire.MakeMachine.addressSpace))
-    do throws(SystemError) {
-      let descriptor: OwnedDescriptor
-      switch made {
-      case .machine:
-        let id = host.makeMachine(creator: creator)
-        do throws(SystemError) {
-          descriptor = try live.make(.machine(id))
-        } catch {
-          host.destroy(id)
-          throw error
-        }
-      case .firmware: descriptor = try live.make(.firmware)
-      }
-      var reply = [UInt8](repeating: 0, count: ModelWire.headerByteCount)
-      var span = reply.mutableSpan
-      ModelWire.storeHeader(.made, byteCount: ModelWire.headerByteCount, into: &span)
-      send(reply, descriptors: [descriptor.number], on: connection)
-    } catch {
-      finish(connection, error: error.code)
-    }
-  }
-
-  /// Destroys every VM whose last descriptor is closed.
-  func destroyHungUp() throws(SystemError) {
-    for kind in try live.removeHungUp() {
-      switch kind {
-      case .firmware: break
-      case .machine(let id):
-        // A caller that shut the socket down while a request was under way: the request ends first.
-        if busy[id] == nil { host.destroy(id) } else { doomed.insert(id) }
-      }
-    }
-  }
-
-  // MARK: Requests on a VM
-
-  /// Starts a request, or lets it wait for an unfinished one on the same VM.
+  /// Starts a request, or lets it wait for unfinished ones on the same VM.
   func start(
-    _ kind: PendingRequest.Kind, _ record: [UInt8], _ descriptors: consuming DescriptorList,
+    _ kind: ModelWire.Request, _ record: [UInt8], _ descriptors: consuming DescriptorList,
     on connection: PeerConnection
   ) {
     connection.undo = nil
-    guard descriptors.count == 1, let decoded = PendingRequest.decode(kind, from: record.span) else {
-      return drop(connection)
-    }
-    guard let identity = try? descriptors.identity(at: 0), case .machine(let machine) = live.find(identity)
-    else {
+    guard let fields = PendingRequest.decode(kind, from: record.span),
+      descriptors.count == (fields.attachedNumber == nil ? 1 : 2)
+    else { return drop(connection) }
+    guard let target = target(of: kind, descriptors) else {
       // As an ioctl that the file does not know.
       return finish(connection, error: KernelError.notSupported.rawValue)
     }
+    var attached: PendingRequest.Attached?
+    if let number = fields.attachedNumber {
+      attached = PendingRequest.Attached(number: number, machine: machine(at: 1, of: descriptors))
+    }
+    var caller = fields.caller
+    if !options.mindsMemoryLockLimit { caller.lockablePages = nil }
     let request = PendingRequest(
-      kind: kind, machine: machine, caller: decoded.caller, argument: decoded.argument,
-      parameters: decoded.parameters, holding: descriptors)
-    if busy[machine] != nil {
-      busy[machine]?.append(connection)
-      connection.state = .queued(request)
-    } else {
-      busy[machine] = []
-      begin(request, on: connection)
+      kind: kind, target: target, caller: caller, argument: fields.argument,
+      parameters: fields.parameters, attached: attached, holding: descriptors)
+    for machine in request.machines { using[machine, default: 0] += 1 }
+    // A move takes its two VMs late, and commands of the firmware device take none.
+    guard kind.takesMachine, case .machine(let machine) = target else {
+      return begin(request, on: connection)
+    }
+    take([machine], for: request, on: connection, .begin)
+  }
+
+  private func target(
+    of kind: ModelWire.Request, _ descriptors: borrowing DescriptorList
+  ) -> PendingRequest.Target? {
+    guard let identity = try? descriptors.identity(at: 0) else { return nil }
+    switch (live.find(identity), kind) {
+    case (.machine(let machine), .memoryEncryptOperation), (.machine(let machine), .registerRegion),
+      (.machine(let machine), .unregisterRegion), (.machine(let machine), .enableCapability),
+      (.machine(let machine), .getSharedPages), (.machine(let machine), .setSharedPages):
+      return .machine(machine)
+    case (.firmware(let isWritable), .firmwareCommand): return .firmware(isWritable: isWritable)
+    case (.machine, .firmwareCommand), (.firmware, _), (.vcpu, _), (nil, _): return nil
     }
   }
 
-  private func begin(_ request: PendingRequest, on connection: PeerConnection) {
-    let argument = request.argument.address
+  /// The VM that a received descriptor stands for.
+  func machine(at index: Int, of descriptors: borrowing DescriptorList) -> VirtualMachineID? {
+    guard index < descriptors.count, let identity = try? descriptors.identity(at: index),
+      case .machine(let machine) = live.find(identity)
+    else { return nil }
+    return machine
+  }
+
+  func begin(_ request: PendingRequest, on connection: PeerConnection) {
+    let (argument, caller) = (request.argument.address, request.caller)
     let step =
-      switch request.kind {
-      case .memoryEncryptOperation:
-        host.memoryEncryptOperation(on: request.machine, argument: argument, caller: request.caller)
-      case .registerRegion:
-        host.registerRegion(on: request.machine, argument: argument, caller: request.caller)
-      case .unregisterRegion:
-        host.unregisterRegion(on: request.machine, argument: argument, caller: request.caller)
+      switch (request.target, request.kind) {
+      case (.firmware(let isWritable), _):
+        host.issueDeviceCommand(argument: argument, isWritable: isWritable)
+      case (.machine(let machine), .memoryEncryptOperation):
+        host.memoryEncryptOperation(on: machine, argument: argument, caller: caller)
+      case (.machine(let machine), .registerRegion):
+        host.registerRegion(on: machine, argument: argument, caller: caller)
+      case (.machine(let machine), .unregisterRegion):
+        host.unregisterRegion(on: machine, argument: argument, caller: caller)
+      case (.machine(let machine), .enableCapability):
+        host.enableCapability(on: machine, argument: argument, caller: caller)
+      case (.machine(let machine), .getSharedPages):
+        host.getSharedPages(on: machine, argument: argument, caller: caller)
+      case (.machine(let machine), .setSharedPages):
+        host.setSharedPages(on: machine, argument: argument, caller: caller)
+      case (.machine, .firmwareCommand):
+        // Not made by `target(of:_:)`.
+        Step.finished(.notSupported)
       }
     advance(step, of: request, on: connection)
   }
@@ -107,25 +93,34 @@ extension ModelServer {
       case .resume(let then):
         step = then(&host)
       case .read(let address, let count, let then):
-        guard let window = request.window(address: address, count: count) else {
+        guard let bytes = request.readAhead(address: address, count: count) else {
           return ask(step, of: request, on: connection)
         }
-        step = then(&host, window.bytes)
+        step = then(&host, bytes)
       case .write(let address, let bytes, let then):
-        guard let isWritten = request.deliverLater(bytes, at: address) else {
+        guard request.deliverLater(bytes, at: address) else {
           return ask(step, of: request, on: connection)
         }
-        step = then(&host, isWritten)
-      case .pin, .findFirmware:
+        step = then(&host, true)
+      case .findMachine(let descriptor, let then):
+        guard let attached = request.attached, attached.number == descriptor else {
+          return ask(step, of: request, on: connection)
+        }
+        step = then(&host, attached.machine)
+      case .lock(let machines, let then):
+        return take(machines, for: request, on: connection, .goOn(.resume(then)))
+      case .pin, .findFirmware, .identifyPages:
         return ask(step, of: request, on: connection)
       }
     }
   }
 
+  // MARK: Questions
+
   /// Sends a step's question to the caller. Results that still wait for the end go first, so that the
   /// caller's memory is as the request left it.
   private func ask(_ step: Step, of request: PendingRequest, on connection: PeerConnection) {
-    var step = step
+    var step = step.inChunks()
     if let bytes = request.parameterBytes {
       request.parameterBytes = nil
       step = .write(address: request.parameters.address, bytes: bytes) { [step] _, _ in step }
@@ -141,21 +136,25 @@ extension ModelServer {
   /// Goes on with a step whose question nobody can answer.
   func refuse(_ step: Step) -> Step {
     switch step {
-    case .finished, .resume: step
+    case .finished, .resume, .lock: step
     case .read(address: _, count: _, let then): then(&host, nil)
     case .write(address: _, bytes: _, let then): then(&host, false)
     case .pin(address: _, count: _, forWriting: _, let then): then(&host, false)
     case .findFirmware(descriptor: _, let then): then(&host, false)
+    case .findMachine(descriptor: _, let then): then(&host, nil)
+    case .identifyPages(address: _, count: _, let then): then(&host, nil)
     }
   }
 
   /// Goes on with a step by the caller's answer; nothing if the answer makes no sense.
-  func answer(_ step: Step, _ record: [UInt8], _ descriptors: borrowing DescriptorList) -> Step? {
-    guard record.count >= ModelWire.Answer.bytes else { return nil }
+  func answer(
+    _ step: Step, of request: PendingRequest, _ record: [UInt8], _ descriptors: consuming DescriptorList
+  ) -> Step? {
+    guard record.count >= ModelWire.Answer.bytes, descriptors.count <= 1 else { return nil }
     let succeeded = record.span.uint32(at: ModelWire.Answer.succeeded) == 1
     let bytes = Array(record[ModelWire.Answer.bytes...])
     switch step {
-    case .finished, .resume: return nil
+    case .finished, .resume, .lock: return nil
     case .read(address: _, let count, let then):
       guard bytes.count == (succeeded ? count : 0) else { return nil }
       return then(&host, succeeded ? bytes : nil)
@@ -164,23 +163,49 @@ extension ModelServer {
     case .pin(address: _, count: _, forWriting: _, let then):
       return then(&host, succeeded)
     case .findFirmware(descriptor: _, let then):
-      var isFirmware = false
-      if succeeded, descriptors.count == 1, let identity = try? descriptors.identity(at: 0) {
-        isFirmware = live.find(identity) == .firmware
-      }
-      return then(&host, isFirmware)
+      guard succeeded, descriptors.count == 1, let identity = try? descriptors.identity(at: 0),
+        case .firmware = live.find(identity)
+      else { return then(&host, false) }
+      return then(&host, true)
+    case .findMachine(descriptor: _, let then):
+      guard succeeded, let machine = machine(at: 0, of: descriptors) else { return then(&host, nil) }
+      if !request.machines.contains(machine) { using[machine, default: 0] += 1 }
+      request.hold(descriptors, of: machine)
+      return then(&host, machine)
+    case .identifyPages(let address, let count, let then):
+      guard succeeded else { return bytes.isEmpty ? then(&host, nil) : nil }
+      guard let pages = Self.pages(bytes, holding: address, count) else { return nil }
+      return then(&host, pages)
     }
   }
 
-  /// Ends a request and starts the next one that waits for the VM.
+  /// The pages of an answer; nothing if they are not as many as hold the range.
+  private static func pages(_ bytes: [UInt8], holding address: UInt64, _ count: UInt64) -> [PageIdentity]? {
+    let (end, wraps) = address.addingReportingOverflow(count)
+    guard count > 0, !wraps else { return nil }
+    let expected = (end - 1) / SEVLimit.pageByteCount - address / SEVLimit.pageByteCount + 1
+    guard UInt64(bytes.count) == expected * UInt64(ModelWire.PageField.byteCount) else { return nil }
+    return stride(from: 0, to: bytes.count, by: ModelWire.PageField.byteCount).map { at in
+      PageIdentity(
+        inode: bytes.span.uint64(at: at + ModelWire.PageField.inode),
+        offset: bytes.span.uint64(at: at + ModelWire.PageField.offset))
+    }
+  }
+
+  // MARK: The end
+
+  /// Ends a request and lets those that wait for its VMs go on.
   private func end(
     _ request: PendingRequest, outcome: KernelError?, undo: Undo?, on connection: PeerConnection
   ) {
-    let machine = request.machine
     connection.undo = undo
-    // The VM's descriptor is let go before the answer: a caller that closes its own one afterwards closes the
+    if request.kind == .enableCapability, outcome == nil {
+      for machine in request.machines where host.isDead(machine) { live.markDead(machine) }
+    }
+    // The descriptors are let go before the answer: a caller that closes its own ones afterwards closes the
     // last.
     request.releaseDescriptors()
+    release(request)
     if connections[connection.key] != nil {
       var record = PendingRequest.finished(
         error: outcome?.rawValue ?? 0, argument: request.argumentBytes, parameters: request.parameterBytes)
@@ -188,30 +213,15 @@ extension ModelServer {
       // It may hold a token.
       ServerSupport.wipe(&record)
     }
-    unlock(machine)
   }
+}
 
-  /// Lets the request that waits longest for the VM go on.
-  private func unlock(_ machine: VirtualMachineID) {
-    if let next = busy[machine]?.first {
-      busy[machine]?.removeFirst()
-      unlocked.append((next, machine))
-      return
-    }
-    busy[machine] = nil
-    if doomed.remove(machine) != nil { host.destroy(machine) }
-  }
-
-  /// Begins the requests whose turn it is.
-  func beginUnlocked() {
-    while let (connection, machine) = unlocked.popLast() {
-      if case .queued(let request) = connection.state {
-        connection.state = .idle
-        begin(request, on: connection)
-      } else {
-        // The caller went away while it waited.
-        unlock(machine)
-      }
+extension ModelWire.Request {
+  /// Whether the request has its VM to itself from the start, as under KVM's lock of the VM.
+  fileprivate var takesMachine: Bool {
+    switch self {
+    case .memoryEncryptOperation, .registerRegion, .unregisterRegion, .getSharedPages, .setSharedPages: true
+    case .enableCapability, .firmwareCommand: false
     }
   }
 }

@@ -16,10 +16,10 @@ public final class ModelServer {
   var host: ModelHost
   var connections: [UInt64: PeerConnection] = [:]
   private var nextKey: UInt64 = Key.firstConnection
-  /// VMs with an unfinished request, and who waits for its end, in order.
-  var busy: [VirtualMachineID: [PeerConnection]] = [:]
-  /// Requests whose turn came and which have not begun, with the VM that each waited for.
-  var unlocked: [(PeerConnection, VirtualMachineID)] = []
+  /// VMs that a request has to itself, and who waits for them.
+  var locks = MachineLocks<PeerConnection>()
+  /// How many unfinished requests keep a VM alive.
+  var using: [VirtualMachineID: Int] = [:]
   /// VMs that hung up while a request on them was unfinished.
   var doomed: Set<VirtualMachineID> = []
   /// Given up for a moment when no other descriptor is left.
@@ -60,11 +60,11 @@ public final class ModelServer {
         switch event.key {
         case Key.listener: acceptConnections()
         case Key.stop: return
-        case Key.live: try destroyHungUp()
+        case Key.live: try closeHungUp()
         default:
           if let connection = connections[event.key] { try receive(on: connection) }
         }
-        beginUnlocked()
+        takeTurns()
       }
     }
   }
@@ -103,11 +103,11 @@ public final class ModelServer {
   /// Closes a connection. A request that waited for an answer ends as if the caller's memory were gone.
   func drop(_ connection: PeerConnection) {
     guard connections.removeValue(forKey: connection.key) != nil else { return }
+    // A request that cannot be given up keeps the connection for a while.
+    queue.forget(connection.socket.descriptor.number)
     switch connection.state {
     case .idle: break
-    case .queued(let request):
-      connection.state = .idle
-      busy[request.machine]?.removeAll { $0 === connection }
+    case .waiting(let request, let turn): abandon(connection, request, turn)
     case .asking(let request, let step):
       connection.state = .idle
       advance(refuse(step), of: request, on: connection)
@@ -138,7 +138,7 @@ public final class ModelServer {
       return drop(connection)
     }
     // Whatever was closed before this request was sent is closed now.
-    try destroyHungUp()
+    try closeHungUp()
     var record = Array(buffer[..<received.byteCount])
     handle(record, received.takeDescriptors(), on: connection)
     // It may have held a token.
@@ -151,24 +151,33 @@ public final class ModelServer {
   ) {
     guard let kind = ModelWire.kind(of: record.span) else { return drop(connection) }
     switch (kind, connection.state) {
-    case (.makeMachine, .idle): make(.machine, record, on: connection)
-    case (.openFirmware, .idle): make(.firmware, record, on: connection)
-    case (.memoryEncryptOperation, .idle):
-      start(.memoryEncryptOperation, record, descriptors, on: connection)
-    case (.registerRegion, .idle): start(.registerRegion, record, descriptors, on: connection)
-    case (.unregisterRegion, .idle): start(.unregisterRegion, record, descriptors, on: connection)
     case (.answer, .asking(let request, let step)):
-      guard let next = answer(step, record, descriptors) else { return drop(connection) }
+      guard let next = answer(step, of: request, record, descriptors) else { return drop(connection) }
       connection.state = .idle
-      advance(next, of: request, on: connection)
-    case (.undeliverable, .idle):
+      return advance(next, of: request, on: connection)
+    case (.answer, .idle), (.answer, .waiting), (_, .asking), (_, .waiting):
+      // An answer to nothing, or a second request before the first one is finished.
+      return drop(connection)
+    case (_, .idle): break
+    }
+    switch kind {
+    case .makeMachine: make(.machine, record, descriptors, on: connection)
+    case .openFirmware: make(.firmware, record, descriptors, on: connection)
+    case .makeVCPU: make(.vcpu, record, descriptors, on: connection)
+    case .call: call(record, descriptors, on: connection)
+    case .memoryEncryptOperation: start(.memoryEncryptOperation, record, descriptors, on: connection)
+    case .registerRegion: start(.registerRegion, record, descriptors, on: connection)
+    case .unregisterRegion: start(.unregisterRegion, record, descriptors, on: connection)
+    case .enableCapability: start(.enableCapability, record, descriptors, on: connection)
+    case .getSharedPages: start(.getSharedPages, record, descriptors, on: connection)
+    case .setSharedPages: start(.setSharedPages, record, descriptors, on: connection)
+    case .firmwareCommand: start(.firmwareCommand, record, descriptors, on: connection)
+    case .undeliverable:
       if let undo = connection.undo { host.undo(undo) }
       connection.undo = nil
       finish(connection, error: KernelError.badAddress.rawValue)
-    case (.makeMachine, _), (.openFirmware, _), (.memoryEncryptOperation, _), (.registerRegion, _),
-      (.unregisterRegion, _), (.answer, _), (.undeliverable, _), (.finished, _), (.question, _), (.made, _):
-      // A second request before the first one is answered, an answer to nothing, or a record of the model's
-      // own.
+    case .answer, .finished, .question, .made, .result:
+      // A record of the model's own.
       drop(connection)
     }
   }

@@ -8,12 +8,16 @@ public struct ModelServerOptions: Hashable, Sendable {
   /// The most VMs and firmware descriptors together; further ones are refused with ENFILE.
   public var maximumDescriptors: Int
 
+  /// Whether a caller without CAP_IPC_LOCK can pin no more than its memlock limit, as with a kernel.
+  public var mindsMemoryLockLimit: Bool
+
   public init(
     configuration: ModelConfiguration = ModelConfiguration(), maximumConnections: Int = 8192,
-    maximumDescriptors: Int = 8192
+    maximumDescriptors: Int = 8192, mindsMemoryLockLimit: Bool = true
   ) {
     self.configuration = configuration
     self.maximumConnections = maximumConnections
     self.maximumDescriptors = maximumDescriptors
+    self.mindsMemoryLockLimit = mindsMemoryLockLimit
   }
 }

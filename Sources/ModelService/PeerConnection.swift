@@ -13,10 +13,17 @@ final class PeerConnection {
   enum State {
     /// Waits for a request.
     case idle
-    /// The request waits until another one on the same VM is finished.
-    case queued(PendingRequest)
+    /// The request waits until others on its VMs are finished.
+    case waiting(PendingRequest, Turn)
     /// The request waits for the caller's answer to a question.
     case asking(PendingRequest, Step)
+  }
+
+  /// What a request does when its VMs are its own.
+  enum Turn {
+    case begin
+    /// It began already, as a move does, which takes the VMs late.
+    case goOn(Step)
   }
 
   init(key: UInt64, socket: consuming SeqpacketSocket) {

@@ -4,7 +4,7 @@ import SEVABI
 
 /// Memory for the structs of one ioctl, at an address that the kernel can be given.
 @safe struct ArgumentArea: ~Copyable, @unchecked Sendable {
-  static let byteCount = SEVCommandBlock.byteCount + SEVCommandID.maximumParameterByteCount
+  static let byteCount = ModelWire.argumentCapacity + ModelWire.parameterCapacity
 
   /// The ioctl's own struct.
   ///
@@ -23,7 +23,7 @@ import SEVABI
   }
 
   /// The struct that the command block points at.
-  var parameters: UnsafeMutableRawPointer { unsafe argument + SEVCommandBlock.byteCount }
+  var parameters: UnsafeMutableRawPointer { unsafe argument + ModelWire.argumentCapacity }
   var argumentAddress: UInt64 { unsafe UInt64(UInt(bitPattern: argument)) }
   var parameterAddress: UInt64 { unsafe UInt64(UInt(bitPattern: parameters)) }
 
@@ -32,6 +32,7 @@ import SEVABI
     unsafe clinux_wipe(argument, Self.byteCount)
   }
 
+  /// The ioctl's own struct of a command, without the cost of an encoder: it is stored in the blackout.
   func storeBlock(_ block: SEVCommandBlock) {
     unsafe argument.storeBytes(of: block.id, toByteOffset: 0, as: UInt32.self)
     unsafe argument.storeBytes(of: 0, toByteOffset: 4, as: UInt32.self)
@@ -45,21 +46,32 @@ import SEVABI
     unsafe argument.load(fromByteOffset: 16, as: UInt32.self)
   }
 
-  func storeRegion(_ region: EncryptedRegion) {
-    unsafe argument.storeBytes(of: region.address, toByteOffset: 0, as: UInt64.self)
-    unsafe argument.storeBytes(of: region.size, toByteOffset: 8, as: UInt64.self)
+  /// The ioctl's own struct.
+  func storeArgument(_ structure: some KernelStructure) {
+    // SAFETY: the area has room for the largest struct of an ioctl; the span does not outlive the call.
+    var span = unsafe MutableSpan<UInt8>(
+      _unsafeStart: argument.assumingMemoryBound(to: UInt8.self), count: ModelWire.argumentCapacity)
+    structure.encode(into: &span)
   }
 
+  func loadArgument<Argument: KernelStructure>(as type: Argument.Type) -> Argument {
+    // SAFETY: the area has room for the largest struct of an ioctl; the span does not outlive the call.
+    let span = unsafe Span<UInt8>(
+      _unsafeStart: argument.assumingMemoryBound(to: UInt8.self), count: Argument.byteCount)
+    return Argument(decoding: span)
+  }
+
+  /// The command's own struct.
   func storeParameters(_ structure: some KernelStructure) {
     // SAFETY: the area has room for the largest struct; the span does not outlive the call.
     var span = unsafe MutableSpan<UInt8>(
       _unsafeStart: parameters.assumingMemoryBound(to: UInt8.self),
-      count: SEVCommandID.maximumParameterByteCount)
+      count: ModelWire.parameterCapacity)
     structure.encode(into: &span)
   }
 
   func clearParameters() {
-    unsafe memset(parameters, 0, SEVCommandID.maximumParameterByteCount)
+    unsafe memset(parameters, 0, ModelWire.parameterCapacity)
   }
 
   /// The command's own struct as it came back.

@@ -24,6 +24,12 @@ package struct EventQueue: ~Copyable {
     guard status >= 0 else { throw SystemError(.epoll, code: -status) }
   }
 
+  /// Reports nothing more of a descriptor that stays open.
+  package borrowing func forget(_ number: Int32) {
+    // It fails only for a descriptor that was never watched.
+    _ = sev_queue_remove(descriptor.number, number)
+  }
+
   /// What is there now, at most 64 events.
   ///
   /// - Parameter waits: Whether to wait for the first one, however long it takes.

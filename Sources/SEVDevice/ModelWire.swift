@@ -1,20 +1,21 @@
 import SEVABI
 
-/// The records between a device library and the model's process, little-endian, one per seqpacket record.
+/// The records between a device library and the model's process, version 2, little-endian, one per seqpacket
+/// record.
 ///
 /// A caller has at most one request under way on a connection. The model answers it with `finished`, or with
 /// a `question` about the caller's memory, which the caller answers before anything else. Docs/sev-model.md
 /// has the layouts for people who write a peer.
 package enum ModelWire {
   package static let magic: UInt32 = 0x4D56_4553  // "SEVM"
-  package static let version: UInt32 = 1
+  package static let version: UInt32 = 2
 
   /// Magic, version, kind and the record's length in bytes, 4 bytes each.
   package static let headerByteCount = 16
   package static let kindOffset = 8
   package static let lengthOffset = 12
 
-  package enum Kind: UInt32 {
+  package enum Kind: UInt32, CaseIterable {
     // From the caller.
     case makeMachine = 1
     case openFirmware = 2
@@ -24,11 +25,52 @@ package enum ModelWire {
     case answer = 6
     /// The results of the request that was finished last could not be written to the caller's memory.
     case undeliverable = 7
+    case enableCapability = 8
+    case getSharedPages = 9
+    case setSharedPages = 10
+    case firmwareCommand = 11
+    case makeVCPU = 12
+    case call = 13
     // From the model.
     case finished = 0x81
     case question = 0x82
     /// Carries a descriptor.
     case made = 0x83
+    case result = 0x84
+  }
+
+  /// A request that is an ioctl with an argument in the caller's memory.
+  package enum Request: UInt32, CaseIterable, Sendable {
+    case memoryEncryptOperation = 3
+    case registerRegion = 4
+    case unregisterRegion = 5
+    case enableCapability = 8
+    case getSharedPages = 9
+    case setSharedPages = 10
+    case firmwareCommand = 11
+
+    package var kind: Kind {
+      switch self {
+      case .memoryEncryptOperation: .memoryEncryptOperation
+      case .registerRegion: .registerRegion
+      case .unregisterRegion: .unregisterRegion
+      case .enableCapability: .enableCapability
+      case .getSharedPages: .getSharedPages
+      case .setSharedPages: .setSharedPages
+      case .firmwareCommand: .firmwareCommand
+      }
+    }
+
+    /// Bytes of the ioctl's own struct.
+    package var argumentByteCount: Int {
+      switch self {
+      case .memoryEncryptOperation: SEVCommandBlock.byteCount
+      case .registerRegion, .unregisterRegion: EncryptedRegion.byteCount
+      case .enableCapability: EnableCapability.byteCount
+      case .getSharedPages, .setSharedPages: SharedPagesList.byteCount
+      case .firmwareCommand: DeviceCommandBlock.byteCount
+      }
+    }
   }
 
   /// What a question wants.
@@ -38,66 +80,38 @@ package enum ModelWire {
     case pinForReading = 3
     case pinForWriting = 4
     case findFirmware = 5
+    case findMachine = 6
+    case identifyPages = 7
   }
 
-  /// `makeMachine`: the caller's address space.
-  package enum MakeMachine {
-    package static let addressSpace = 16
-    package static let byteCount = 24
-  }
-
-  /// `memoryEncryptOperation`, `registerRegion`, `unregisterRegion`: the ioctl's argument and, sent ahead,
-  /// what is in memory there and at the command's own struct, and whether it can be written.
-  package enum Request {
-    package static let addressSpace = 16
-    package static let argument = 24
-    /// All ones: no limit.
-    package static let lockablePages = 32
-    package static let flags = 40
-    package static let parameterByteCount = 44
-    package static let parameterAddress = 48
-    package static let argumentBytes = 56
-    package static let parameterBytes = argumentBytes + SEVCommandBlock.byteCount
-    package static let byteCount = parameterBytes + SEVCommandID.maximumParameterByteCount
-
-    package static let argumentReadable: UInt32 = 1 << 0
-    package static let argumentWritable: UInt32 = 1 << 1
-    package static let parametersReadable: UInt32 = 1 << 2
-    package static let parametersWritable: UInt32 = 1 << 3
-    package static let allAccessible: UInt32 = 0xF
-  }
-
-  /// `finished`: the errno, and bytes to write to the two places that were sent ahead.
-  package enum Finished {
-    package static let error = 16
-    package static let flags = 20
-    package static let argumentBytes = 24
-    package static let parameterBytes = argumentBytes + SEVCommandBlock.byteCount
-    package static let byteCount = parameterBytes + SEVCommandID.maximumParameterByteCount
-
-    package static let hasArgument: UInt32 = 1 << 0
-    package static let hasParameters: UInt32 = 1 << 1
-  }
-
-  /// `question`: what is asked, and the bytes of a write.
-  package enum Ask {
-    package static let question = 16
-    package static let descriptor = 20
-    package static let address = 24
-    package static let count = 32
-    package static let bytes = 40
-  }
-
-  /// `answer`: 1 for yes, 0 for no, and the bytes of a read. A firmware descriptor travels with it.
-  package enum Answer {
-    package static let succeeded = 16
-    package static let bytes = 24
+  /// What a call does; none needs anything of the caller's memory.
+  package enum Operation: UInt32, CaseIterable, Sendable {
+    case describe = 0
+    case checkExtension = 1
+    case checkUse = 2
+    case checkRun = 3
+    case encryptionCPUID = 4
+    case vmsaFeatures = 5
+    case getVCPUState = 6
+    case setVCPUState = 7
+    case guestAccess = 8
+    case hypercall = 9
+    case readMSR = 10
+    case writeMSR = 11
+    case sharedPages = 12
+    case platformCertificates = 13
   }
 
   /// The most bytes that one question reads or writes.
   package static let maximumChunkByteCount = 0x8000
   /// The largest record.
   package static let maximumByteCount = Ask.bytes + maximumChunkByteCount
+  /// The most pages that one question identifies.
+  package static let maximumIdentifiedPages = maximumChunkByteCount / PageField.byteCount
+  /// Room for the largest struct of an ioctl.
+  package static let argumentCapacity = EnableCapability.byteCount
+  /// Room for the largest struct of a command.
+  package static let parameterCapacity = SEVCommandID.maximumParameterByteCount
 
   /// Writes a record's header.
   package static func storeHeader(_ kind: Kind, byteCount: Int, into record: inout MutableSpan<UInt8>) {

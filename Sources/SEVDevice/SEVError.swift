@@ -6,12 +6,31 @@ public struct SEVError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What was attempted.
   public enum Attempt: Hashable, Sendable {
     case command(SEVCommandID)
+    /// INIT2, which has the number of LOCAL_SEND.
+    case initialize2
     /// A raw `KVM_MEMORY_ENCRYPT_OP`.
     case memoryEncryptOperation
     case registerRegion(EncryptedRegion)
     case unregisterRegion(EncryptedRegion)
     case makeMachine
+    case makeVCPU
     case openFirmware
+    /// `KVM_ENABLE_CAP` with this capability's number; 0 for a raw one.
+    case enableCapability(UInt64)
+    /// `KVM_CHECK_EXTENSION` with this capability's number.
+    case checkExtension(UInt64)
+    /// A command of `/dev/sev`.
+    case deviceCommand(DeviceCommandID)
+    /// A raw ioctl of `/dev/sev`.
+    case issueCommand
+    /// The list of shared pages that the v10 series keeps.
+    case sharedPages
+    /// A question about the model itself.
+    case describe
+    /// Memory that is read or written as the guest does.
+    case guestMemory
+    /// A software vCPU's instruction that ends in KVM.
+    case vcpu
     case connect(path: String)
   }
 
@@ -45,7 +64,19 @@ public struct SEVError: Error, Hashable, Sendable, CustomStringConvertible {
       case .command(let id): "SEV command \(id.name)"
       case .registerRegion(let region): "registering \(region.size) bytes of encrypted memory"
       case .unregisterRegion(let region): "unregistering \(region.size) bytes of encrypted memory"
+      case .initialize2: "SEV command INIT2"
       case .makeMachine: "making a VM of the SEV model"
+      case .makeVCPU: "making a vCPU of the SEV model"
+      case .enableCapability(206): "moving a SEV context between VMs"
+      case .enableCapability(197): "making a mirror of a SEV guest"
+      case .enableCapability(let number): "enabling KVM capability \(number)"
+      case .checkExtension(let number): "checking KVM capability \(number)"
+      case .deviceCommand(let id): "platform command \(id.symbol)"
+      case .issueCommand: "SEV_ISSUE_CMD"
+      case .sharedPages: "the list of shared pages"
+      case .describe: "asking the SEV model what it is"
+      case .guestMemory: "accessing encrypted guest memory"
+      case .vcpu: "running a vCPU of the SEV model"
       case .openFirmware: "opening the SEV firmware device"
       case .connect(let path): "connecting to the SEV model at \(path)"
       }
@@ -67,13 +98,18 @@ public struct SEVError: Error, Hashable, Sendable, CustomStringConvertible {
       text = "the token is unknown, was used, or its source is gone"
     case (.command(.localReceive), .notPermitted):
       text = "the target VM already has a guest, registered memory or encrypted state"
+    case (.enableCapability(206), .invalidArgument):
+      text = "the source is no SEV guest or was moved away already, the target is one, or their vCPUs differ"
+    case (.enableCapability, .busy):
+      text = "another move of one of the VMs is under way, a vCPU is being made, or the source has mirrors"
+    case (.enableCapability, .badDescriptor): text = "the source's descriptor is no VM"
     case (.command, .notPermitted): text = "the guest's context was sent away from this VM"
-    case (.command(.initialize), .busy):
+    case (.command(.initialize), .busy), (.command(.esInitialize), .busy):
       text = "no address-space identifier is free, or the VM is a guest already"
     case (.registerRegion, .outOfMemory):
       text = "the memory cannot be pinned; raise the memlock limit or grant CAP_IPC_LOCK"
     case (_, .notSupported): text = "SEV is off, or the VM is no SEV guest"
-    case (_, .inputOutput): text = "the VM belongs to another address space"
+    case (_, .inputOutput): text = "the VM belongs to another address space, or its context was moved away"
     case (_, .badDescriptor):
       text = "the descriptor number that the VM keeps is no open SEV firmware device in this process"
     default: text = unsafe String(cString: strerror(code))

@@ -16,6 +16,8 @@ public struct SEVSession: ~Copyable, Sendable {
 
   let place: Place
   let area = ArgumentArea()
+  /// What the model said about itself, once it was asked.
+  var description: ModelDescription?
 
   init(place: consuming Place) {
     self.place = place
@@ -26,11 +28,36 @@ public struct SEVSession: ~Copyable, Sendable {
   /// Makes a VM of the model. With the kernel, VMs come from `/dev/kvm`, so that there this fails with
   /// ENOTTY.
   ///
-  /// The descriptor may be passed to other processes: the VM lives until its last duplicate is closed.
-  public mutating func makeMachine() throws(SEVError) -> OwnedDescriptor {
+  /// The descriptor may be passed to other processes: the VM lives until its last duplicate, and the last one
+  /// of each of its vCPUs, is closed.
+  ///
+  /// - Parameter type: A VM of a type other than `standard` needs INIT2 and cannot run after a move.
+  /// - Throws: EINVAL for a type that the modelled kernel does not offer; ENFILE when the model has no room.
+  public mutating func makeMachine(
+    type: MachineType = .standard
+  ) throws(SEVError) -> OwnedDescriptor {
     switch place {
     case .kernel: throw SEVError(.makeMachine, code: ENOTTY)
-    case .model(let connection): return try connection.make(.makeMachine, for: .makeMachine)
+    case .model(let connection):
+      return try connection.make(.makeMachine, detail: type.rawValue, for: .makeMachine)
+    }
+  }
+
+  /// Makes a vCPU of the model, which stands beside the real or software one. With the kernel, vCPUs come
+  /// from `KVM_CREATE_VCPU`, so that there this fails with ENOTTY.
+  ///
+  /// A SEV-ES guest needs one for each of its vCPUs, with the same numbers in the same order in every VM that
+  /// it is to move to.
+  ///
+  /// - Throws: EEXIST for a number that is in use; EIO for a VM of another address space or one whose context
+  ///   was moved away.
+  public mutating func makeVCPU(
+    _ number: UInt32, on machine: borrowing OwnedDescriptor
+  ) throws(SEVError) -> OwnedDescriptor {
+    switch place {
+    case .kernel: throw SEVError(.makeVCPU, code: ENOTTY)
+    case .model(let connection):
+      return try connection.make(.makeVCPU, on: machine.number, detail: UInt64(number), for: .makeVCPU)
     }
   }
 
@@ -38,23 +65,28 @@ public struct SEVSession: ~Copyable, Sendable {
   ///
   /// LAUNCH_START is given its number, and the VM keeps that *number*: the descriptor must stay open there as
   /// long as the VM is given firmware commands. For a VM that received its guest see ``openFirmware(at:)``.
-  public mutating func openFirmware() throws(SEVError) -> OwnedDescriptor {
+  ///
+  /// - Parameter forWriting: Commands that change the platform's identity need a descriptor opened for
+  ///   writing.
+  public mutating func openFirmware(forWriting: Bool = true) throws(SEVError) -> OwnedDescriptor {
     switch place {
     case .kernel:
       do throws(SystemError) {
-        return try Files.open("/dev/sev", .readWrite)
+        return try Files.open("/dev/sev", forWriting ? .readWrite : .readOnly)
       } catch {
         throw SEVError(.openFirmware, code: error.code)
       }
-    case .model(let connection): return try connection.make(.openFirmware, for: .openFirmware)
+    case .model(let connection):
+      return try connection.make(.openFirmware, detail: forWriting ? 1 : 0, for: .openFirmware)
     }
   }
 
   /// Opens the firmware device at a descriptor number of one's choice, replacing what was there, for the rest
   /// of the process's life.
   ///
-  /// LOCAL_RECEIVE does not set the number that a VM keeps, so that it is 0: a successor that asks for the
-  /// guest's status or debugs it needs the device at number 0, else these commands fail with EBADF.
+  /// Neither LOCAL_RECEIVE nor a move sets the number that a VM keeps, so that it is 0: a successor that asks
+  /// for the guest's status, debugs it or sends it to another host needs the device at number 0, else these
+  /// commands fail with EBADF.
   public mutating func openFirmware(at number: Int32) throws(SEVError) {
     let firmware = try openFirmware()
     if firmware.number == number {
@@ -70,31 +102,42 @@ public struct SEVSession: ~Copyable, Sendable {
 
   /// Sends the command in ``area``.
   ///
+  /// - Parameters:
+  ///   - number: The command's.
+  ///   - parameterByteCount: Bytes of the command's own struct, which is in ``area`` already.
+  ///   - pins: Whether the command pins memory.
   /// - Returns: 0 or the errno. The area holds what the kernel wrote.
-  private func send(
-    _ id: SEVCommandID, on machine: borrowing OwnedDescriptor, firmware: Int32
+  func send(
+    _ number: UInt32, parameterByteCount: Int, pins: Bool, on machine: borrowing OwnedDescriptor,
+    firmware: Int32, for attempt: SEVError.Attempt
   ) throws(SEVError) -> Int32 {
-    let parameterByteCount = id.parameterByteCount
     area.storeBlock(
       SEVCommandBlock(
-        id: id.rawValue, data: parameterByteCount > 0 ? area.parameterAddress : 0,
+        id: number, data: parameterByteCount > 0 ? area.parameterAddress : 0,
         error: FirmwareStatus.neverCalled.rawValue, firmwareDescriptor: firmware))
     switch place {
     case .kernel:
-      return -sev_ioctl(machine.number, SEVIoctl.memoryEncryptOperation, area.argumentAddress)
+      return -min(0, sev_ioctl(machine.number, SEVIoctl.memoryEncryptOperation, area.argumentAddress))
     case .model(let connection):
       return try connection.request(
-        .memoryEncryptOperation, on: machine.number, area: area,
-        argumentByteCount: SEVCommandBlock.byteCount, parameterByteCount: parameterByteCount,
-        pins: id.pinsMemory, for: .command(id))
+        .memoryEncryptOperation, on: machine.number, area: area, parameterByteCount: parameterByteCount,
+        pins: pins, for: attempt)
     }
   }
 
-  private func check(_ code: Int32, _ id: SEVCommandID) throws(SEVError) {
+  func send(
+    _ id: SEVCommandID, on machine: borrowing OwnedDescriptor, firmware: Int32
+  ) throws(SEVError) -> Int32 {
+    try send(
+      id.rawValue, parameterByteCount: id.parameterByteCount, pins: id.pinsMemory, on: machine,
+      firmware: firmware, for: .command(id))
+  }
+
+  func check(_ code: Int32, _ attempt: SEVError.Attempt) throws(SEVError) {
     guard code != 0 else { return }
     let status = area.firmwareStatus
     let isFirmwareRefusal = code == EIO && status != FirmwareStatus.neverCalled.rawValue && status != 0
-    throw SEVError(.command(id), code: code, firmwareStatus: isFirmwareRefusal ? status : nil)
+    throw SEVError(attempt, code: code, firmwareStatus: isFirmwareRefusal ? status : nil)
   }
 
   /// Issues a command whose struct `parameters` is; what the kernel writes back is in it afterwards, also
@@ -111,7 +154,7 @@ public struct SEVSession: ~Copyable, Sendable {
     area.storeParameters(parameters)
     let code = try send(id, on: machine, firmware: firmware)
     parameters = area.loadParameters(as: Parameters.self)
-    try check(code, id)
+    try check(code, .command(id))
   }
 
   /// Issues a command that has no struct of its own.
@@ -119,7 +162,20 @@ public struct SEVSession: ~Copyable, Sendable {
     _ id: SEVCommandID, on machine: borrowing OwnedDescriptor
   ) throws(SEVError) {
     precondition(id.parameterByteCount == 0, "the command needs a struct")
-    try check(try send(id, on: machine, firmware: 0), id)
+    try check(try send(id, on: machine, firmware: 0), .command(id))
+  }
+
+  /// INIT2, which newer kernels have at the number of LOCAL_SEND.
+  ///
+  /// - Throws: EINVAL on a VM of the standard type, and for features or versions that KVM does not offer.
+  public mutating func initialize2(
+    _ machine: borrowing OwnedDescriptor, parameters: Initialize2Parameters = Initialize2Parameters()
+  ) throws(SEVError) {
+    area.storeParameters(parameters)
+    let code = try send(
+      SEVCommandID.initialize2Number, parameterByteCount: Initialize2Parameters.byteCount, pins: false,
+      on: machine, firmware: 0, for: .initialize2)
+    try check(code, .initialize2)
   }
 
   /// `KVM_MEMORY_ENCRYPT_OP` with any argument: what a program's own ioctl does.
@@ -130,12 +186,7 @@ public struct SEVSession: ~Copyable, Sendable {
   public mutating func memoryEncryptOperation(
     on machine: borrowing OwnedDescriptor, argument: UInt64
   ) throws(SEVError) -> Int32 {
-    switch place {
-    case .kernel: return -sev_ioctl(machine.number, SEVIoctl.memoryEncryptOperation, argument)
-    case .model(let connection):
-      return try connection.request(
-        .memoryEncryptOperation, on: machine.number, argument: argument, for: .memoryEncryptOperation)
-    }
+    try ioctl(.memoryEncryptOperation, on: machine, argument: argument, for: .memoryEncryptOperation)
   }
 
   /// LOCAL_RECEIVE of no token, for the probe.
@@ -155,8 +206,7 @@ public struct SEVSession: ~Copyable, Sendable {
   public mutating func register(
     _ region: EncryptedRegion, on machine: borrowing OwnedDescriptor
   ) throws(SEVError) {
-    let code = try send(
-      .registerRegion, SEVIoctl.registerRegion, region, on: machine, .registerRegion(region))
+    let code = try send(.registerRegion, region, on: machine, .registerRegion(region))
     guard code == 0 else { throw SEVError(.registerRegion(region), code: code) }
   }
 
@@ -167,58 +217,47 @@ public struct SEVSession: ~Copyable, Sendable {
   public mutating func unregister(
     _ region: EncryptedRegion, on machine: borrowing OwnedDescriptor
   ) throws(SEVError) {
-    let code = try send(
-      .unregisterRegion, SEVIoctl.unregisterRegion, region, on: machine, .unregisterRegion(region))
+    let code = try send(.unregisterRegion, region, on: machine, .unregisterRegion(region))
     guard code == 0 else { throw SEVError(.unregisterRegion(region), code: code) }
   }
 
   private func send(
-    _ kind: ModelWire.Kind, _ request: UInt, _ region: EncryptedRegion,
-    on machine: borrowing OwnedDescriptor, _ attempt: SEVError.Attempt
+    _ request: ModelWire.Request, _ region: EncryptedRegion, on machine: borrowing OwnedDescriptor,
+    _ attempt: SEVError.Attempt
   ) throws(SEVError) -> Int32 {
-    area.storeRegion(region)
+    area.storeArgument(region)
+    return try send(
+      request, on: machine, pins: request == .registerRegion, for: attempt)
+  }
+
+  /// Sends an ioctl whose struct is in ``area``.
+  ///
+  /// - Parameter second: The descriptor that the struct names, or -1.
+  /// - Returns: 0 or the errno.
+  func send(
+    _ request: ModelWire.Request, on descriptor: borrowing OwnedDescriptor, parameterByteCount: Int = 0,
+    second: Int32 = -1, pins: Bool = false, for attempt: SEVError.Attempt
+  ) throws(SEVError) -> Int32 {
     switch place {
-    case .kernel: return -sev_ioctl(machine.number, request, area.argumentAddress)
+    case .kernel: return -min(0, sev_ioctl(descriptor.number, request.number, area.argumentAddress))
     case .model(let connection):
       return try connection.request(
-        kind, on: machine.number, area: area, argumentByteCount: EncryptedRegion.byteCount,
-        parameterByteCount: 0, pins: kind == .registerRegion, for: attempt)
+        request, on: descriptor.number, area: area, parameterByteCount: parameterByteCount, second: second,
+        pins: pins, for: attempt)
     }
   }
 
-  // MARK: Local migration
-
-  /// LOCAL_SEND: stages the guest of this VM for a receiver on the same host.
+  /// Makes an ioctl with any argument.
   ///
-  /// From then on the VM refuses all commands but the two debugging ones; nothing stops its vCPUs.
-  /// - Returns: The baton. It is worth the guest: who has it can receive, and if it is lost while the source
-  ///   lives, nobody can.
-  /// - Throws: EPERM if it was sent already or has encrypted state; ENOTTY if it is no SEV guest, or if the
-  ///   kernel said yes without making a token, which means that it has no LOCAL_SEND.
-  /// - Complexity: With the model, one record there and one back.
-  public mutating func localSend(_ machine: borrowing OwnedDescriptor) throws(SEVError) -> InfoToken {
-    defer { area.wipe() }
-    area.clearParameters()
-    try check(try send(.localSend, on: machine, firmware: 0), .localSend)
-    guard let token = InfoToken(adopting: area.loadParameter64(at: LocalSendParameters.tokenOffset)) else {
-      throw SEVError(.command(.localSend), code: ENOTTY)
+  /// - Returns: 0 or the errno.
+  func ioctl(
+    _ request: ModelWire.Request, on descriptor: borrowing OwnedDescriptor, argument: UInt64,
+    for attempt: SEVError.Attempt
+  ) throws(SEVError) -> Int32 {
+    switch place {
+    case .kernel: return -min(0, sev_ioctl(descriptor.number, request.number, argument))
+    case .model(let connection):
+      return try connection.request(request, on: descriptor.number, argument: argument, for: attempt)
     }
-    return token
-  }
-
-  /// LOCAL_RECEIVE: takes a staged guest over. The VM must be initialised and otherwise unused.
-  ///
-  /// - Returns: The firmware's handle of the guest.
-  /// - Throws: EFAULT if the token is unknown or used, or its source is gone: then nothing has changed. EPERM
-  ///   if this VM has a guest, a registered region or encrypted state; ENOTTY if it is not initialised.
-  /// - Complexity: With the model, one record there and one back.
-  public mutating func localReceive(
-    _ machine: borrowing OwnedDescriptor, token: borrowing InfoToken
-  ) throws(SEVError) -> UInt32 {
-    defer { area.wipe() }
-    area.clearParameters()
-    area.storeToken(token, at: LocalReceiveParameters.tokenOffset)
-    try check(try send(.localReceive, on: machine, firmware: 0), .localReceive)
-    return area.loadParameter32(at: LocalReceiveParameters.handleOffset)
   }
 }

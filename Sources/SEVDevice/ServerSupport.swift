@@ -18,6 +18,12 @@ package enum ServerSupport {
     return (numbers[0], numbers[1])
   }
 
+  /// Puts one byte in front of the other end of a lifeline.
+  package static func mark(_ watched: borrowing OwnedDescriptor) {
+    // Should it fail, the other end is closed, and nobody is left to see a mark.
+    _ = unsafe withUnsafeBytes(of: UInt8(1)) { unsafe sev_send(watched.number, $0.baseAddress, 1, -1) }
+  }
+
   /// Raises the soft limit of open descriptors to the hard one; without success the old one stays.
   package static func raiseDescriptorLimit() {
     _ = sev_raise_descriptor_limit()

@@ -11,19 +11,22 @@ struct ModelDaemon: ParsableCommand {
     abstract: "Serve a software model of KVM-SEV and the AMD Secure Processor.",
     discussion: """
       Virtual machine monitors connect to the socket and send the same SEV commands that they would send to the \
-      kernel. Guest memory stays readable. The model is for machines without the hardware: it protects nothing.
+      kernel; unmodified ones do so through the preload library (with-sev-model). Guest memory stays readable \
+      unless --ciphertext is given. The model is for machines without the hardware: it protects nothing.
 
       SIGTERM and SIGINT end it; all guests of the model end with it.
+
+      A socket named model that a service manager passes (sd_listen_fds(3)) is used instead of --socket.
       """)
 
-  @Option(help: "The path of the socket to listen on.")
-  var socket: String
+  @Option(help: "The path of the socket to listen on; needed unless one is passed.")
+  var socket: String?
 
-  @Option(help: "How many SEV guests can have an address-space identifier at a time (1 to 65535).")
-  var asids: UInt32 = 500
+  @OptionGroup(title: "The modelled kernel")
+  var kernel: KernelOptions
 
-  @Option(help: "How many of the lowest identifiers are for SEV-ES guests; 0 turns SEV-ES off.")
-  var esAsids: UInt32 = 0
+  @OptionGroup(title: "The modelled machine")
+  var machine: MachineOptions
 
   @Option(
     help: ArgumentHelp(
@@ -32,26 +35,53 @@ struct ModelDaemon: ParsableCommand {
   var socketMode: String = "600"
 
   func validate() throws {
-    guard (1...65535).contains(asids) else { throw ValidationError("--asids must be from 1 to 65535") }
-    guard esAsids <= 65535 else { throw ValidationError("--es-asids must be at most 65535") }
     guard let mode = UInt32(socketMode, radix: 8), mode <= 0o777 else {
       throw ValidationError("--socket-mode must be an octal number up to 777")
     }
   }
 
   func run() throws {
+    // Before anything else opens a descriptor.
+    var passed = PassedDescriptors.take()
     // The model knows the tokens of all guests, as a kernel does.
     try ThisProcess.hideMemory()
     // VMMs wait for it with their guest stopped.
     SchedulingSlice.shortest.apply()
     let stop = try SignalDescriptor([TerminationSignal.terminate, TerminationSignal.interrupt])
-    let listener = try LocalListener.bind(
-      path: socket, kind: .seqpacket, mode: UInt32(socketMode, radix: 8) ?? 0o600)
-    let configuration = ModelConfiguration(asidCount: asids, encryptedStateASIDCount: esAsids)
+    let listener = try takeSocket(&passed)
     let server = try ModelServer(
-      listener: listener, options: ModelServerOptions(configuration: configuration))
-    StandardError.print("sevmodeld: ready on \(socket), \(asids) address-space identifiers")
+      listener: listener,
+      options: ModelServerOptions(
+        configuration: modelConfiguration, maximumConnections: machine.maximumConnections,
+        maximumDescriptors: machine.maximumVms, mindsMemoryLockLimit: !machine.noMemlock))
+    StandardError.print(
+      "sevmodeld: ready on \(socket ?? "a socket that was passed"), kernel \(kernel.profile.rawValue), \(machine.asids) address-space "
+        + "identifiers and \(machine.esAsids) for SEV-ES")
     try server.run(until: stop.descriptor)
-    try Files.remove(socket)
+    if let socket { try Files.remove(socket) }
+  }
+
+  /// The socket that was passed, or one of its own. What else was passed is closed.
+  private func takeSocket(_ passed: inout PassedDescriptors) throws -> LocalListener {
+    let model = passed.take(named: "model")
+    for name in passed.names {
+      StandardError.print("sevmodeld: the descriptor \(name) was passed, has no place here and is closed")
+      _ = passed.take(named: name)
+    }
+    if let model {
+      guard socket == nil else { throw ValidationError("a socket was passed, so --socket has no place") }
+      return try LocalListener.passed(model, kind: .seqpacket, name: "model")
+    }
+    guard let socket else { throw ValidationError("no socket was passed, so --socket is needed") }
+    return try LocalListener.bind(
+      path: socket, kind: .seqpacket, mode: UInt32(socketMode, radix: 8) ?? 0o600)
+  }
+
+  private var modelConfiguration: ModelConfiguration {
+    ModelConfiguration(
+      isEnabled: !kernel.disabled, profile: kernel.profile, asidCount: machine.asids,
+      encryptedStateASIDCount: machine.esAsids, offersMove: kernel.noMove ? false : nil,
+      localMigrationWithoutEncryptedState: kernel.withoutThirdPatch, firmwareVMSA: kernel.firmwareVmsa,
+      ciphertext: machine.ciphertext)
   }
 }

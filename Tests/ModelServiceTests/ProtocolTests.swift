@@ -35,28 +35,60 @@ struct RawCaller: ~Copyable {
 
   /// A whole request, all of whose memory is sent ahead.
   static func request(
-    _ id: SEVCommandID, addressSpace: UInt64 = 1, flags: UInt32 = ModelWire.Request.allAccessible,
+    _ id: SEVCommandID, addressSpace: UInt64 = 1, flags: UInt32 = ModelWire.RequestField.allAccessible,
     parameters: [UInt8] = []
   ) -> [UInt8] {
     var record = record(
-      ModelWire.Kind.memoryEncryptOperation.rawValue, byteCount: ModelWire.Request.byteCount)
+      ModelWire.Kind.memoryEncryptOperation.rawValue, byteCount: ModelWire.RequestField.byteCount)
     var span = record.mutableSpan
-    span.store(addressSpace, at: ModelWire.Request.addressSpace)
-    span.store(0x1000 as UInt64, at: ModelWire.Request.argument)
-    span.store(UInt64.max, at: ModelWire.Request.lockablePages)
-    span.store(flags, at: ModelWire.Request.flags)
-    span.store(UInt32(id.parameterByteCount), at: ModelWire.Request.parameterByteCount)
-    span.store(0x2000 as UInt64, at: ModelWire.Request.parameterAddress)
+    span.store(addressSpace, at: ModelWire.RequestField.addressSpace)
+    span.store(0x1000 as UInt64, at: ModelWire.RequestField.argument)
+    span.store(UInt64.max, at: ModelWire.RequestField.lockablePages)
+    span.store(flags, at: ModelWire.RequestField.flags)
+    span.store(UInt32(id.parameterByteCount), at: ModelWire.RequestField.parameterByteCount)
+    span.store(0x2000 as UInt64, at: ModelWire.RequestField.parameterAddress)
     let block = SEVCommandBlock(id: id.rawValue, data: 0x2000).bytes
-    for (index, byte) in block.enumerated() { span[ModelWire.Request.argumentBytes + index] = byte }
-    for (index, byte) in parameters.enumerated() { span[ModelWire.Request.parameterBytes + index] = byte }
+    for (index, byte) in block.enumerated() { span[ModelWire.RequestField.argumentBytes + index] = byte }
+    for (index, byte) in parameters.enumerated() {
+      span[ModelWire.RequestField.parameterBytes + index] = byte
+    }
+    return record
+  }
+
+  /// KVM_ENABLE_CAP of a move, whose source goes along under a number of its own.
+  static func move(attached number: Int32, flags: UInt32 = ModelWire.RequestField.hasAttached) -> [UInt8] {
+    var record = record(
+      ModelWire.Kind.enableCapability.rawValue, byteCount: ModelWire.RequestField.byteCount)
+    var span = record.mutableSpan
+    span.store(1 as UInt64, at: ModelWire.RequestField.addressSpace)
+    span.store(0x1000 as UInt64, at: ModelWire.RequestField.argument)
+    span.store(flags | ModelWire.RequestField.argumentReadable, at: ModelWire.RequestField.flags)
+    span.store(UInt32(bitPattern: number), at: ModelWire.RequestField.attachedNumber)
+    let argument = EnableCapability(capability: 206, argument: UInt64(UInt32(bitPattern: number))).bytes
+    for (index, byte) in argument.enumerated() { span[ModelWire.RequestField.argumentBytes + index] = byte }
+    return record
+  }
+
+  /// A call of the model's in address space 1.
+  static func call(
+    _ operation: UInt32, arguments: [UInt64] = [], payload: [UInt8] = []
+  ) -> [UInt8] {
+    var record = record(
+      ModelWire.Kind.call.rawValue, byteCount: ModelWire.Call.bytes + payload.count)
+    var span = record.mutableSpan
+    span.store(1 as UInt64, at: ModelWire.Call.addressSpace)
+    span.store(operation, at: ModelWire.Call.operation)
+    for (index, argument) in arguments.enumerated() {
+      span.store(argument, at: ModelWire.Call.arguments + 8 * index)
+    }
+    for (index, byte) in payload.enumerated() { span[ModelWire.Call.bytes + index] = byte }
     return record
   }
 
   /// Makes a VM in address space 1.
   func makeMachine() throws -> OwnedDescriptor {
-    var record = Self.record(ModelWire.Kind.makeMachine.rawValue, byteCount: ModelWire.MakeMachine.byteCount)
-    record[ModelWire.MakeMachine.addressSpace] = 1
+    var record = Self.record(ModelWire.Kind.makeMachine.rawValue, byteCount: ModelWire.Make.byteCount)
+    record[ModelWire.Make.addressSpace] = 1
     try send(record)
     var buffer = [UInt8](repeating: 0, count: ModelWire.maximumByteCount)
     guard let reply = try socket.receive(into: &buffer) else { throw SystemError(.recvmsg, code: EPIPE) }
@@ -100,7 +132,7 @@ extension OverTheSocket {
       case 8: try bad.send(whole, descriptors: [machine.number, machine.number])
       case 9:
         var wrong = whole
-        wrong[ModelWire.Request.parameterByteCount] = 73
+        wrong[ModelWire.RequestField.parameterByteCount] = 73
         try bad.send(wrong, descriptors: [machine.number])
       case 10:
         var wrong = whole
@@ -112,6 +144,92 @@ extension OverTheSocket {
       #expect(reply == nil)
       let initialized = try good.run(whole, on: machine)
       #expect(initialized?.error == 0)
+    }
+
+    @Test("closes the connection of a call or a request for a descriptor that makes no sense")
+    func garbageCalls() throws {
+      let model = try RunningModel()
+      let good = try RawCaller(model)
+      let machine = try good.makeMachine()
+      let header = [UInt8](repeating: 0, count: ModelWire.Piece.bytes)
+      var long = header
+      long[ModelWire.Piece.count] = 16
+      let guestAccess = ModelWire.Operation.guestAccess.rawValue
+      let nonsense: [([UInt8], [Int32])] = [
+        (RawCaller.call(99), []),
+        (RawCaller.call(ModelWire.Operation.checkUse.rawValue), []),
+        (RawCaller.call(ModelWire.Operation.checkRun.rawValue), [machine.number]),
+        (RawCaller.call(ModelWire.Operation.describe.rawValue), [machine.number, machine.number]),
+        (RawCaller.call(guestAccess, arguments: [2, 0]), [machine.number]),
+        (RawCaller.call(guestAccess, arguments: [0, 1]), [machine.number]),
+        (RawCaller.call(guestAccess, arguments: [0, 1], payload: long), [machine.number]),
+        (RawCaller.call(guestAccess, arguments: [0, 0], payload: header), [machine.number]),
+        (RawCaller.call(guestAccess, arguments: [0, .max], payload: header), [machine.number]),
+        (Array(RawCaller.call(0).dropLast()), []),
+        (RawCaller.record(ModelWire.Kind.makeVCPU.rawValue, byteCount: ModelWire.Make.byteCount), []),
+        (
+          RawCaller.record(ModelWire.Kind.makeMachine.rawValue, byteCount: ModelWire.Make.byteCount),
+          [machine.number]
+        ),
+        (RawCaller.move(attached: 7), [machine.number]),
+        (RawCaller.move(attached: 7, flags: 0), [machine.number, machine.number]),
+        (RawCaller.record(ModelWire.Kind.result.rawValue, byteCount: ModelWire.Result.bytes), []),
+      ]
+      for (record, descriptors) in nonsense {
+        let bad = try RawCaller(model)
+        try bad.send(record, descriptors: descriptors)
+        let reply = try bad.receive()
+        #expect(reply == nil)
+      }
+      let initialized = try good.run(RawCaller.request(.initialize), on: machine)
+      #expect(initialized?.error == 0)
+    }
+
+    @Test("survives records of chance, with and without descriptors, and goes on to serve")
+    func noise() throws {
+      let model = try RunningModel()
+      let good = try RawCaller(model)
+      let machine = try good.makeMachine()
+      var generator = SeededGenerator(seed: 20211)
+      for _ in 0..<3000 {
+        let bad = try RawCaller(model)
+        let kind = [1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13].randomElement(using: &generator) ?? 3
+        let lengths = [16, 32, 80, 120, 240, 300]
+        var record = RawCaller.record(
+          UInt32(kind), byteCount: lengths.randomElement(using: &generator) ?? 240)
+        for index in ModelWire.headerByteCount..<record.count where Bool.random(using: &generator) {
+          record[index] = UInt8.random(in: 0...255, using: &generator)
+        }
+        let count = Int.random(in: 0...2, using: &generator)
+        try bad.send(record, descriptors: [Int32](repeating: machine.number, count: count))
+        // An answer, a question or the end of the connection, but never silence.
+        _ = try bad.receive()
+      }
+      let initialized = try good.run(RawCaller.request(.initialize, addressSpace: 1), on: machine)
+      #expect(initialized != nil)
+    }
+
+    @Test("asks for what was not sent ahead, and answers the same")
+    func nothingSentAhead() throws {
+      let model = try RunningModel()
+      let caller = try RawCaller(model)
+      let machine = try caller.makeMachine()
+      let question = try #require(try caller.run(RawCaller.request(.initialize, flags: 0), on: machine))
+      #expect(question.record.span.uint32(at: ModelWire.kindOffset) == ModelWire.Kind.question.rawValue)
+      var answer = RawCaller.record(
+        ModelWire.Kind.answer.rawValue, byteCount: ModelWire.Answer.bytes + SEVCommandBlock.byteCount)
+      answer[ModelWire.Answer.succeeded] = 1
+      // The block of INIT is zeros. The next question is the write of the block.
+      try caller.send(answer)
+      let write = try #require(try caller.receive())
+      #expect(write.span.uint32(at: ModelWire.kindOffset) == ModelWire.Kind.question.rawValue)
+      #expect(write.span.uint32(at: ModelWire.Ask.question) == ModelWire.Question.write.rawValue)
+      answer = RawCaller.record(ModelWire.Kind.answer.rawValue, byteCount: ModelWire.Answer.bytes)
+      answer[ModelWire.Answer.succeeded] = 1
+      try caller.send(answer)
+      let finished = try #require(try caller.receive())
+      #expect(finished.span.uint32(at: ModelWire.Finished.error) == 0)
+      #expect(finished.span.uint32(at: ModelWire.Finished.flags) == 0)
     }
 
     @Test("survives every truncation of a request and a change of every byte of one")
@@ -203,6 +321,33 @@ extension OverTheSocket {
       #expect(foreign?.error == EIO)
       let own = try caller.run(RawCaller.request(.initialize), on: machine)
       #expect(own?.error == 0)
+    }
+
+    @Test(
+      "counts pinned pages against the caller's limit, unless it was told not to", arguments: [true, false])
+    func memoryLockLimit(minds: Bool) throws {
+      let model = try RunningModel(mindsMemoryLockLimit: minds)
+      let caller = try RawCaller(model)
+      let machine = try caller.makeMachine()
+      _ = try caller.run(RawCaller.request(.initialize), on: machine)
+      var record = RawCaller.record(
+        ModelWire.Kind.registerRegion.rawValue, byteCount: ModelWire.RequestField.byteCount)
+      var span = record.mutableSpan
+      span.store(1 as UInt64, at: ModelWire.RequestField.addressSpace)
+      span.store(1 as UInt64, at: ModelWire.RequestField.lockablePages)
+      span.store(ModelWire.RequestField.argumentReadable, at: ModelWire.RequestField.flags)
+      span.store(0x10000 as UInt64, at: ModelWire.RequestField.argumentBytes)
+      span.store(0x2000 as UInt64, at: ModelWire.RequestField.argumentBytes + 8)
+      let reply = try #require(try caller.run(record, on: machine))
+      let kind = reply.record.span.uint32(at: ModelWire.kindOffset)
+      if minds {
+        #expect(kind == ModelWire.Kind.finished.rawValue)
+        #expect(reply.error == ENOMEM)
+      } else {
+        #expect(kind == ModelWire.Kind.question.rawValue)
+        #expect(
+          reply.record.span.uint32(at: ModelWire.Ask.question) == ModelWire.Question.pinForWriting.rawValue)
+      }
     }
 
     @Test("lets requests on one VM wait for each other, and those on others pass")

@@ -22,13 +22,17 @@ final class RunningModel {
     init(_ server: ModelServer) { self.server = server }
   }
 
-  init(_ configuration: ModelConfiguration = ModelConfiguration(), maximumDescriptors: Int = 100) throws {
+  init(
+    _ configuration: ModelConfiguration = ModelConfiguration(), maximumDescriptors: Int = 100,
+    mindsMemoryLockLimit: Bool = true
+  ) throws {
     path = "/tmp/sev-model-test-\(getpid())-\(UInt32.random(in: .min ... .max)).socket"
     let listener = try LocalListener.bind(path: path, kind: .seqpacket)
     let server = try ModelServer(
       listener: listener,
       options: ModelServerOptions(
-        configuration: configuration, maximumConnections: 20, maximumDescriptors: maximumDescriptors))
+        configuration: configuration, maximumConnections: 20, maximumDescriptors: maximumDescriptors,
+        mindsMemoryLockLimit: mindsMemoryLockLimit))
     let start = Start(server)
     let stop = try StopSwitch()
     self.stop = stop
@@ -52,7 +56,59 @@ final class RunningModel {
   }
 }
 
+/// The same numbers in every run.
+struct SeededGenerator: RandomNumberGenerator {
+  private var state: UInt64
+
+  init(seed: UInt64) { state = seed }
+
+  mutating func next() -> UInt64 {
+    // SplitMix64.
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var mixed = (state ^ (state >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+    return mixed ^ (mixed >> 31)
+  }
+}
+
+/// A descriptor that may be in an array.
+final class Held: Sendable {
+  let descriptor: OwnedDescriptor
+  init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = descriptor }
+}
+
+/// A VM and its vCPUs, which live as long as this.
+final class MachineWithVCPUs: Sendable {
+  let machine: OwnedDescriptor
+  let vcpus: [Held]
+
+  init(_ session: inout SEVSession, adopting machine: consuming OwnedDescriptor, count: UInt32) throws {
+    var vcpus: [Held] = []
+    for number in 0..<count { vcpus.append(Held(try session.makeVCPU(number, on: machine))) }
+    self.machine = machine
+    self.vcpus = vcpus
+  }
+
+  convenience init(_ session: inout SEVSession, count: UInt32) throws {
+    try self.init(&session, adopting: try session.makeMachine(), count: count)
+  }
+}
+
 extension SEVSession {
+  /// A VM with vCPUs that was launched to its end.
+  mutating func makeLaunched(
+    _ firmware: borrowing OwnedDescriptor, encryptedState: Bool, vcpus: UInt32
+  ) throws -> MachineWithVCPUs {
+    let machine = try makeMachine()
+    try initialize(machine, encryptedState: encryptedState)
+    let whole = try MachineWithVCPUs(&self, adopting: machine, count: vcpus)
+    _ = try launchStart(whole.machine, policy: encryptedState ? .encryptedState : [], firmware: firmware)
+    if encryptedState { try launchUpdateVMSA(whole.machine) }
+    _ = try launchMeasure(whole.machine)
+    try launchFinish(whole.machine)
+    return whole
+  }
+
   /// A VM that was launched to its end.
   mutating func makeLaunched(_ firmware: borrowing OwnedDescriptor) throws -> OwnedDescriptor {
     let machine = try makeMachine()

@@ -13,6 +13,8 @@
 
 /* Sends one record with at most one descriptor (-1: none), repeating on EINTR. */
 ssize_t sev_send(int socket, const void *record, size_t count, int descriptor);
+/* The same with `descriptor_count` descriptors, at most 2. */
+ssize_t sev_send2(int socket, const void *record, size_t count, const int *descriptors, int descriptor_count);
 /* Waits for one record; returns its length, 0 at the end. A descriptor that came with it is stored (else -1). */
 ssize_t sev_receive(int socket, void *record, size_t capacity, int *descriptor);
 
@@ -21,6 +23,15 @@ int sev_copy_in(uint64_t address, void *to, size_t count);
 int sev_copy_out(uint64_t address, const void *from, size_t count);
 /* Faults the pages of a range in without changing them (MADV_POPULATE_READ or _WRITE, Linux 5.14). */
 int sev_fault_in(uint64_t address, uint64_t count, int for_writing);
+
+/*
+ * What is behind each page that holds a range of this process: for a page of a file that is mapped shared, the
+ * file's inode and the page's offset in it; else `anonymous` and the page's address. Two numbers a page go to
+ * `pairs`, which has room for `capacity` pages. Returns how many pages there are; -EFAULT if one of them is not
+ * mapped, -E2BIG without room.
+ */
+int sev_page_identity(
+    uint64_t address, uint64_t count, uint64_t anonymous, uint64_t *pairs, int capacity);
 
 /*
  * A random number that names this address space: the same in all its threads, another one after fork and

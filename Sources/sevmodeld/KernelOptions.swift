@@ -1,0 +1,79 @@
+import ArgumentParser
+import SEVModel
+
+/// Options about the kernel that the model plays.
+struct KernelOptions: ParsableArguments {
+  @Option(
+    help: ArgumentHelp(
+      "The kernel.",
+      discussion: """
+        rfc: commands 22 and 23 are LOCAL_SEND and LOCAL_RECEIVE (patches of June 2021), and contexts can be moved \
+        too. mainline-5.16: contexts can be moved, nothing is behind 22. mainline-6.11: machine types, and 22 is \
+        INIT2; for the kernel's selftests. v10-shared-pages: the kernel keeps the list of shared pages (series \
+        of 2021, never merged).
+        """, valueName: "kernel"),
+    transform: profile(named:))
+  var profile: KernelProfile = .rfc
+
+  private static func profile(named name: String) throws -> KernelProfile {
+    guard let profile = KernelProfile(rawValue: name) else {
+      let names = KernelProfile.allCases.map(\.rawValue).joined(separator: ", ")
+      throw ValidationError("'\(name)' is none of \(names)")
+    }
+    return profile
+  }
+
+  @Flag(help: "Leave out KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, as in a kernel before 5.16.")
+  var noMove = false
+
+  @Flag(
+    help: "Leave out the last of the three local-migration patches: LOCAL_SEND refuses SEV-ES guests.")
+  var withoutThirdPatch = false
+
+  @Flag(
+    help: """
+      An extension that no kernel has: SEND_UPDATE_VMSA and RECEIVE_UPDATE_VMSA, so that SEV-ES guests can be \
+      sent to another machine.
+      """)
+  var firmwareVmsa = false
+
+  @Flag(help: "A machine whose KVM has SEV turned off: every SEV request fails with ENOTTY.")
+  var disabled = false
+}
+
+/// Options about the machine that the model plays.
+struct MachineOptions: ParsableArguments {
+  @Option(help: "How many SEV guests can have an address-space identifier at a time (1 to 65535).")
+  var asids: UInt32 = 500
+
+  @Option(help: "How many more identifiers, the lowest ones, are for SEV-ES guests; 0 turns SEV-ES off.")
+  var esAsids: UInt32 = 0
+
+  @Flag(
+    help: """
+      Really encrypt private guest memory, tweaked by each page's place. For VMMs with software vCPUs: real ones \
+      cannot execute it.
+      """)
+  var ciphertext = false
+
+  @Flag(
+    help: """
+      Mind no caller's memlock limit, as if each had CAP_IPC_LOCK: for users whose limit is smaller than a guest. \
+      A kernel would refuse.
+      """)
+  var noMemlock = false
+
+  @Option(help: "The most VMs and vCPUs; further ones are refused with ENFILE.")
+  var maximumVms: Int = 8192
+
+  @Option(help: "The most connections, one for each thread of a caller; further ones are closed at once.")
+  var maximumConnections: Int = 8192
+
+  func validate() throws {
+    guard (1...65535).contains(asids) else { throw ValidationError("--asids must be from 1 to 65535") }
+    guard esAsids <= 65535 else { throw ValidationError("--es-asids must be at most 65535") }
+    guard (1...1_000_000).contains(maximumVms), (1...1_000_000).contains(maximumConnections) else {
+      throw ValidationError("--maximum-vms and --maximum-connections must be from 1 to 1000000")
+    }
+  }
+}

@@ -82,6 +82,7 @@ public struct Offer: ~Copyable {
   @frozen public struct Parts: ~Copyable {
     /// One for each of the manifest's files.
     public var ram: DescriptorList
+    /// The source's VM, if its manifest has one and the way is not `move`.
     public var vm: OwnedDescriptor?
     /// One for each of the manifest's names.
     public var named: DescriptorList
@@ -135,7 +136,9 @@ public struct Offer: ~Copyable {
     }
     let ram = descriptors.removeFirst(manifest.files.count)
     _ = descriptors.popFirst()
-    let vm = manifest.hasVM ? descriptors.popFirst() : nil
+    // With way `move` something else is in the VM's place: only a claimant sees the baton.
+    let place = manifest.hasVM ? descriptors.popFirst() : nil
+    let vm = manifest.way == .move ? nil : place
     let named = descriptors.removeFirst(manifest.names.count)
     return Taken(
       parts: Parts(ram: ram, vm: vm, named: named), next: Preparing(link: link, handoff: handoff))
@@ -159,12 +162,21 @@ public struct Preparing: ~Copyable {
   public let handoff: UInt64
 
   /// Everything that takes time is done.
-  public consuming func ready() throws(BatonError) -> PreparedSuccessor {
+  ///
+  /// - Parameter vm: Way `move`: the borrowed VM into which this process takes the context, so that the guest
+  ///   outlives it; nil to keep it here. With the other ways nothing can be taken out of it again.
+  public consuming func ready(vm: Int32? = nil) throws(BatonError) -> PreparedSuccessor {
     let link = link
     let handoff = handoff
+    do throws(SystemError) {
+      link.ownVM = try vm.map { number throws(SystemError) in try DescriptorList(duplicating: [number]) }
+    } catch {
+      throw .system(error, doing: "keeping the VM that is given into custody")
+    }
     Rehearsal.perform()
     let message = link.changeSuccessor { $0.prepared(handoff) }
-    try link.send(message)
+    let numbers = link.ownVM?.borrowedNumbers ?? []
+    try link.send(message, descriptors: numbers, contextVMs: numbers.count)
     return PreparedSuccessor(link: link, handoff: handoff)
   }
 
@@ -200,7 +212,7 @@ public struct PreparedSuccessor: ~Copyable {
       case .claim(let handoff, let stage):
         var list = link.takeDescriptors()
         guard let memfd = list.popFirst() else { continue }
-        return .claim(Claim(link: link, handoff: handoff, stage: stage, memfd: memfd))
+        return .claim(Claim(link: link, handoff: handoff, stage: stage, memfd: memfd, vms: list))
       case .prepare(let handoff, let manifest):
         return .offered(
           Offer(

@@ -1,6 +1,6 @@
 import BatonCore
 public import BatonWire
-import LinuxOS
+public import LinuxOS
 
 /// The baton and the staged state, in the successor's hands.
 ///
@@ -11,12 +11,19 @@ public struct Claim: ~Copyable {
   public let handoff: UInt64
   public let stage: Stage
   private let memfd: OwnedDescriptor
+  /// Way `move`: the VMs out of which the context may be moved, the source's first. Try them in this order; the
+  /// baton is used when none of them has the context any more.
+  public let vms: DescriptorList
 
-  init(link: RegistryLink, handoff: UInt64, stage: Stage, memfd: consuming OwnedDescriptor) {
+  init(
+    link: RegistryLink, handoff: UInt64, stage: Stage, memfd: consuming OwnedDescriptor,
+    vms: consuming DescriptorList
+  ) {
     self.link = link
     self.handoff = handoff
     self.stage = stage
     self.memfd = memfd
+    self.vms = vms
   }
 
   /// Reads and checks the sealed envelope: seals, size, handoff, checksum.
@@ -72,7 +79,7 @@ public struct Claim: ~Copyable {
   public consuming func giveBack() throws(BatonError) {
     let link = link
     let message = link.changeSuccessor { $0.returnedBaton() }
-    link.presentState(memfd)
+    link.presentClaim(memfd, vms)
     try link.send(message)
     try link.awaitRelease()
   }
@@ -138,6 +145,7 @@ public struct RunPermit: ~Copyable {
     link.side = .source(Source(way: manifest.way, epoch: epoch))
     try link.send(.running(epoch: epoch, firstInstruction: firstInstruction))
     if isFresh { try link.send(.described(manifest)) }
+    link.ownVM = nil
     return RunningGuest(link: link)
   }
 }

@@ -18,6 +18,7 @@ extension RegistryLink {
       if let message = try nextMessage(until: deadline) {
         if case .refusal(let refusal, let text) = message {
           disconnect()
+          if hasGuest, !refusal.endsOwnership { continue }
           throw .refused(refusal, text)
         }
         let action = successor.take(message)
@@ -51,13 +52,21 @@ extension RegistryLink {
     }
   }
 
-  /// Puts a state memfd into its place among what is presented after a reconnect.
-  func presentState(_ memfd: borrowing OwnedDescriptor) {
+  /// Puts what came with a claim into its place among what is presented after a reconnect: the state memfd,
+  /// and with way `move` the VMs.
+  func presentClaim(_ memfd: borrowing OwnedDescriptor, _ vms: borrowing DescriptorList) {
     guard let manifest, var list = presented.take(), let state = try? memfd.duplicate() else { return }
     var renewed = list.removeFirst(manifest.files.count)
     _ = list.popFirst()
     renewed.append(state)
-    renewed.append(contentsOf: list)
+    if manifest.way == .move, var given = try? vms.duplicate() {
+      if manifest.hasVM { _ = list.popFirst() }
+      if let first = given.popFirst() { renewed.append(first) }
+      renewed.append(contentsOf: list)
+      renewed.append(contentsOf: given)
+    } else {
+      renewed.append(contentsOf: list)
+    }
     presented = consume renewed
   }
 }

@@ -16,6 +16,8 @@ final class RegistryLink {
   var manifest: Manifest?
   /// Duplicates of what was offered, to be presented again: RAM, state, VM, named.
   var presented: DescriptorList?
+  /// Way `move` with custody: a successor's own VM, to be presented again.
+  var ownVM: DescriptorList?
   private(set) var deadlines = Deadlines()
   private(set) var role = Welcome.Role.successor
   private var socket: SeqpacketSocket?
@@ -39,6 +41,19 @@ final class RegistryLink {
     switch side {
     case .successor(let successor): successor.standing
     case .source(let source): source.standing
+    }
+  }
+
+  /// Whether the guest, or its context, is in this process, which then outlives a refusal that only
+  /// concerns the connection.
+  var hasGuest: Bool {
+    switch side {
+    case .source: true
+    case .successor(let successor):
+      switch successor.state {
+      case .claiming, .received: true
+      case .attached, .prepared, .refused, .running, .released: false
+      }
     }
   }
 
@@ -66,15 +81,20 @@ final class RegistryLink {
     }
     socket = consume connected
     var carries: [Int32] = []
+    var contextVMs = 0
     switch standing {
-    case .staged: carries = presented?.borrowedNumbers ?? []
-    case .refused(_, let returned): carries = returned == nil ? [] : presented?.borrowedNumbers ?? []
-    case .fresh, .attached, .claiming, .received, .tookBack, .running: break
+    case .staged, .refused(_, returned: .some):
+      carries = presented?.borrowedNumbers ?? []
+      contextVMs = max(0, carries.count - (manifest?.descriptorCount ?? 0))
+    case .attached(prepared: 1...), .claiming, .received:
+      carries = ownVM?.borrowedNumbers ?? []
+      contextVMs = carries.count
+    case .fresh, .attached, .refused, .tookBack, .running: break
     }
     let hello = Hello(
       guest: identity.guest, standing: standing, build: identity.build, reads: identity.reads,
       manifest: manifest)
-    guard try send(.hello(hello), descriptors: carries) else { return false }
+    guard try send(.hello(hello), descriptors: carries, contextVMs: contextVMs) else { return false }
     let deadline = MonotonicClock.now() + timeoutNanoseconds
     while let answer = try receive(until: deadline) {
       switch answer {
@@ -86,6 +106,8 @@ final class RegistryLink {
         return true
       case .refusal(let refusal, let text):
         disconnect()
+        // A quota, for example: the guest runs on, or waits, and this process comes again.
+        if hasGuest, !refusal.endsOwnership { return false }
         throw .refused(refusal, text)
       case .release(let refusal):
         disconnect()
@@ -112,11 +134,15 @@ final class RegistryLink {
   // MARK: Records
 
   /// Sends a message; false when the connection is broken (it is closed then).
+  ///
+  /// - Parameter contextVMs: How many of the descriptors, the last ones, are VMs beyond the message's own.
   @discardableResult
-  func send(_ message: VMMMessage, descriptors: [Int32] = []) throws(BatonError) -> Bool {
+  func send(
+    _ message: VMMMessage, descriptors: [Int32] = [], contextVMs: Int = 0
+  ) throws(BatonError) -> Bool {
     guard socket != nil else { return false }
     sequence &+= 1
-    let records = message.encoded().records(version: version, sequence: sequence)
+    let records = message.encoded(contextVMs: contextVMs).records(version: version, sequence: sequence)
     for record in records {
       do {
         try socket?.send(

@@ -48,7 +48,13 @@ public struct RunningGuest: ~Copyable {
     while let message = try link.receive(until: 0) {
       guard case .source(var source) = link.side else { preconditionFailure("not an owner") }
       if case .preflight = message { return .preflight }
-      if case .refusal(let refusal, _) = message { return .release(refusal) }
+      if case .refusal(let refusal, _) = message {
+        guard refusal.endsOwnership else {
+          link.disconnect()
+          return nil
+        }
+        return .release(refusal)
+      }
       let action = source.take(message)
       link.side = .source(source)
       switch action {
@@ -56,6 +62,7 @@ public struct RunningGuest: ~Copyable {
       case .freeze(let handoff): return .freeze(handoff: handoff)
       case .sayResumed(let handoff):
         link.presented = nil
+        _ = link.takeDescriptors()
         try link.send(.resumed(handoff: handoff))
         return .attemptOver(handoff: handoff)
       case .sayRunning(let epoch): try link.send(.running(epoch: epoch, firstInstruction: 0))
@@ -73,18 +80,23 @@ public struct RunningGuest: ~Copyable {
   /// - Parameters:
   ///   - ram: Borrowed memfds, one for each of the manifest's files, sealed with ``Seals/ram``.
   ///   - vm: The source's VM, so that the guest outlives this process once it is staged; nil to keep
-  ///     it here. Must agree with `manifest.hasVM`.
+  ///     it here. Must agree with `manifest.hasVM`. With way `move` it is the baton.
   ///   - named: Borrowed descriptors, one for each of the manifest's names.
+  ///   - takeBackVM: Way `move`: the VM into which this process would take the guest back, so that it outlives
+  ///     this process there too; nil to keep it here. Nobody gets it while this process lives.
   public mutating func offer(
-    handoff: UInt64, _ manifest: Manifest, ram: [Int32], vm: Int32?, named: [Int32]
+    handoff: UInt64, _ manifest: Manifest, ram: [Int32], vm: Int32?, named: [Int32],
+    takeBackVM: Int32? = nil
   ) throws(BatonError) {
     precondition(ram.count == manifest.files.count && named.count == manifest.names.count)
     precondition((vm != nil) == manifest.hasVM)
+    precondition(takeBackVM == nil || manifest.way == .move)
     let presented: DescriptorList
     do throws(SystemError) {
       let state = try Memfd.create(name: "baton-state", byteCount: 0)
       presented = try DescriptorList(
-        duplicating: ram + [state.number] + (vm.map { [$0] } ?? []) + named)
+        duplicating: ram + [state.number] + (vm.map { [$0] } ?? []) + named
+          + (takeBackVM.map { [$0] } ?? []))
     } catch {
       throw .system(error, doing: "making an offer")
     }
@@ -92,7 +104,8 @@ public struct RunningGuest: ~Copyable {
     Rehearsal.perform()
     let numbers = presented.borrowedNumbers
     link.presented = consume presented
-    try link.send(.offer(handoff: handoff, manifest), descriptors: numbers)
+    try link.send(
+      .offer(handoff: handoff, manifest), descriptors: numbers, contextVMs: takeBackVM == nil ? 0 : 1)
   }
 
   /// Says that the guest cannot be handed over now; it runs on here.

@@ -1,6 +1,6 @@
 import BatonCore
 public import BatonWire
-import LinuxOS
+public import LinuxOS
 
 /// A guest whose baton has left the process. There is no way back but a verdict: this type cannot
 /// resume, run or stage.
@@ -25,10 +25,13 @@ public struct StagedGuest: ~Copyable {
   /// - Parameters:
   ///   - takeBack: Called when the registry orders to take the guest back: receive the context into
   ///     the take-back VM and restore the staged state, but do not run; false when the kernel says
-  ///     that the baton was used. May be called more than once. Never called for way `none`.
+  ///     that the baton was used, nil when that could not be found out: the registry is told nothing then, and
+  ///     calls an operator. May be called more than once. Never called for way `none`.
+  ///     With way `move` it gets the VMs of claimants that died: the context is in this process's own
+  ///     old VM or in one of them, or the baton was used. Never run the old VM again.
   ///   - alarm: Called each time the registry has been gone or silent for its deadline.
   public consuming func awaitVerdict(
-    takeBack: () -> Bool, alarm: () -> Void = {}
+    takingBack takeBack: (consuming DescriptorList) -> Bool?, alarm: () -> Void = {}
   ) throws(BatonError) -> Verdict {
     let link = link
     var deadline = MonotonicClock.now() + UInt64(link.deadlines.registry) * 1_000_000
@@ -45,7 +48,7 @@ public struct StagedGuest: ~Copyable {
       link.side = .source(source)
       switch action {
       case .takeBack:
-        let succeeded = takeBack()
+        guard let succeeded = takeBack(link.takeDescriptors()) else { continue }
         let answer = source.tookBack(succeeded)
         link.side = .source(source)
         try link.send(answer)
@@ -55,6 +58,13 @@ public struct StagedGuest: ~Copyable {
       case .prepare, .freeze, .goOn, .sayResumed, .sayRunning, nil: continue
       }
     }
+  }
+
+  /// ``awaitVerdict(takingBack:alarm:)`` for the ways `token` and `none`, where no VMs come along.
+  public consuming func awaitVerdict(
+    takeBack: () -> Bool, alarm: () -> Void = {}
+  ) throws(BatonError) -> Verdict {
+    try awaitVerdict(takingBack: { _ in takeBack() }, alarm: alarm)
   }
 
   /// A refusal of the first record releases too: the registry knows another owner.

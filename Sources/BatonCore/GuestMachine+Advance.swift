@@ -94,7 +94,7 @@ extension GuestMachine {
         // R39
         claimSent = true
         claimAfterDeath = isOwnerDead
-        send(.claim(handoff: record.handoff, stage), to: claimant)
+        give(.claim(handoff: record.handoff, stage), to: claimant)
         note(.claimed(handoff: record.handoff, by: claimant))
         return true
       }
@@ -115,10 +115,7 @@ extension GuestMachine {
   private mutating func fenceClaimantIfAllowed() -> Bool {
     guard let claimant = record.claimant, !dead.contains(claimant) else { return false }
     claimOverdue = false
-    switch record.way {
-    case .none where hasDescriptors: break
-    case .move where custody.hasVM: break
-    case .none, .token, .move:
+    guard canOutliveClaimant else {
       note(.alarm(handoff: record.handoff))
       return false
     }
@@ -165,7 +162,7 @@ extension GuestMachine {
         declare(.lost, .batonUsed)
         return true
       }
-      if record.way == .move, custody.hasVM, usedSaid, claimOverdue { return fenceClaimantIfAllowed() }
+      if canOutliveClaimant, usedSaid, claimOverdue { return fenceClaimantIfAllowed() }
       // R44
       guard !takeBackSent, !isSettling, let owner = record.owner, isReachable(owner) else {
         return false
@@ -173,7 +170,7 @@ extension GuestMachine {
       takeBackComplete = isClaimantGone
       takeBackSent = true
       usedSaid = false
-      send(.takeBack(handoff: record.handoff), to: owner)
+      give(.takeBack(handoff: record.handoff), to: owner)
       return true
     }
   }

@@ -6,17 +6,17 @@ extension GuestMachine {
   /// - Returns: effects, to be carried out in this order.
   public mutating func handle(_ event: RegistryEvent) -> [Effect] {
     switch event {
-    case .hello(let process, let report, let reads, let manifest, let isAlive):
+    case .hello(let process, let report, let reads, let manifest, let isAlive, let bringsVM):
       // R2: of an older connection nothing counts, whether its end was noticed or not.
       if heard.contains(process) { disconnected(process) }
       heard.insert(process)
       self.reads[process] = reads
       if !isAlive { exited.insert(process) }
-      hear(report, from: process, manifest: manifest, isAlive: isAlive, isFirst: true)
-    case .report(let process, let report, let isAlive):
+      hear(report, from: process, manifest: manifest, isAlive: isAlive, bringsVM: bringsVM)
+    case .report(let process, let report, let isAlive, let bringsVM):
       guard heard.contains(process) else { break }
       if !isAlive { exited.insert(process) }
-      hear(report, from: process, manifest: nil, isAlive: isAlive, isFirst: false)
+      hear(report, from: process, manifest: nil, isAlive: isAlive, bringsVM: bringsVM)
     case .disconnected(let process): disconnected(process)
     case .exited(let process): exited.insert(process)
     case .died(let process): died(process)
@@ -25,8 +25,10 @@ extension GuestMachine {
     case .settled: isSettling = false
     }
     advance()
-    // Only the deaths of these two decide anything.
-    dead = dead.filter { $0 == record.owner || $0 == record.claimant }
+    // Only the deaths of these decide anything.
+    dead = dead.filter {
+      $0 == record.owner || $0 == record.claimant || custody.successors.contains($0)
+    }
     return takeEffects()
   }
 

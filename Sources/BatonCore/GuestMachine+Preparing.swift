@@ -2,7 +2,9 @@ import BatonWire
 
 extension GuestMachine {
   /// The source's answer to prepare goes to the successor if that one can read what will come.
-  mutating func offer(_ handoff: UInt64, _ offered: Manifest, _ process: ProcessID) {
+  mutating func offer(
+    _ handoff: UInt64, _ offered: Manifest, bringsTakeBackVM: Bool, _ process: ProcessID
+  ) {
     guard record.owner == process, record.phase == .idle, step == .preparing,
       handoff == record.handoff, let successor = candidate
     else { return }
@@ -10,11 +12,11 @@ extension GuestMachine {
       endAttempt(.stateUnreadable)
       return
     }
-    keepDescriptors(ramAndVM: offered, state: false)
     if record.way != offered.way {
       record.way = offered.way
       journal()
     }
+    keepSourceDescriptors(offered, bringsTakeBackVM: bringsTakeBackVM, state: false)
     step = .offered
     note(.offered(handoff: handoff))
     offeredTo.insert(successor)
@@ -22,9 +24,10 @@ extension GuestMachine {
   }
 
   /// The successor has checked and mapped the RAM: everything that takes time is done.
-  mutating func ready(_ handoff: UInt64, _ process: ProcessID) {
+  mutating func ready(_ handoff: UInt64, bringsVM: Bool, _ process: ProcessID) {
     guard handoff == record.handoff else { return }
     prepared[process] = handoff
+    if bringsVM, process == candidate { keepSuccessorVM(process) }
     guard process == candidate, step == .offered, let owner = record.owner else { return }
     note(.ready(handoff: handoff))
     step = .freezing

@@ -3,21 +3,28 @@ import BatonWire
 extension GuestMachine {
   /// Rules R5 to R30: what a record of a VMM changes.
   mutating func hear(
-    _ report: Report, from process: ProcessID, manifest: Manifest?, isAlive: Bool, isFirst: Bool
+    _ report: Report, from process: ProcessID, manifest: Manifest?, isAlive: Bool, bringsVM: Bool
   ) {
     adoptIfJournalWasLost(report, from: process)
     switch report {
-    case .fresh, .attach: attach(report, process)
+    case .fresh, .attach:
+      attach(report, process)
+      if bringsVM, report == .attach(prepared: record.handoff), hasStagedAttempt { keepSuccessorVM(process) }
     case .claiming(let handoff):
       // R9
       if !isClaim(of: handoff, process) {
         refuseBaton(handoff, process)
+      } else if bringsVM {
+        keepSuccessorVM(process)
       }
-    case .received(let handoff): received(handoff, process, isAlive: isAlive)
+    case .received(let handoff):
+      if bringsVM, isClaim(of: handoff, process) { keepSuccessorVM(process) }
+      received(handoff, process, isAlive: isAlive)
     case .refused(let handoff, let used, let returned):
       if let returned { stage = returned }
       refused(handoff, used: used, process, manifest: manifest)
-    case .staged(let handoff, let stage): staged(handoff, stage, process, manifest: manifest)
+    case .staged(let handoff, let stage):
+      staged(handoff, stage, process, manifest: manifest, bringsTakeBackVM: bringsVM)
     case .tookBack(let handoff): tookBack(handoff, process, isAlive: isAlive)
     case .used(let handoff):
       // R27
@@ -27,8 +34,9 @@ extension GuestMachine {
     case .resumed(let handoff): resumed(process, ofHandoff: handoff, epoch: nil, firstInstruction: 0)
     case .running(let epoch, let firstInstruction):
       resumed(process, ofHandoff: nil, epoch: epoch, firstInstruction: firstInstruction)
-    case .offer(let handoff, let manifest): offer(handoff, manifest, process)
-    case .ready(let handoff): ready(handoff, process)
+    case .offer(let handoff, let manifest):
+      offer(handoff, manifest, bringsTakeBackVM: bringsVM, process)
+    case .ready(let handoff): ready(handoff, bringsVM: bringsVM, process)
     case .declined(let handoff, let refusal): declined(handoff, refusal, process)
     case .ended(let epoch):
       if record.owner == process, record.phase == .idle, epoch == record.epoch {
@@ -70,6 +78,14 @@ extension GuestMachine {
         journal()
       }
     case .fresh, .attach, .used, .resumed, .offer, .ready, .declined, .ended, .described: break
+    }
+  }
+
+  /// Whether the baton of this handoff is with the registry, or was given out and is not settled.
+  private var hasStagedAttempt: Bool {
+    switch record.phase {
+    case .staged, .claimed, .rollback: true
+    case .idle, .lost, .ended: false
     }
   }
 
@@ -177,7 +193,7 @@ extension GuestMachine {
       return
     }
     // R14
-    if !used, let manifest { keepDescriptors(ramAndVM: manifest, state: true) }
+    if !used, let manifest { keepReturnedDescriptors(manifest) }
     record.claimant = nil
     expel(process, used ? .batonUsed : .takenBack)
     if !isOwnerDead {
@@ -194,7 +210,7 @@ extension GuestMachine {
   }
 
   private mutating func staged(
-    _ handoff: UInt64, _ stage: Stage, _ process: ProcessID, manifest: Manifest?
+    _ handoff: UInt64, _ stage: Stage, _ process: ProcessID, manifest: Manifest?, bringsTakeBackVM: Bool
   ) {
     guard record.owner == process, record.phase != .lost, record.phase != .ended else {
       release(process, .notOwner)  // R20
@@ -204,7 +220,11 @@ extension GuestMachine {
       release(process, .protocolViolation)
       return
     }
-    keepDescriptors(ramAndVM: manifest, state: true)
+    if let manifest {
+      keepSourceDescriptors(manifest, bringsTakeBackVM: bringsTakeBackVM, state: true)
+    } else {
+      keepState()
+    }
     self.stage = stage
     switch record.phase {
     case .staged, .claimed, .rollback:

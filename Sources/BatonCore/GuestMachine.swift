@@ -62,21 +62,19 @@ public struct GuestMachine: Sendable {
   public internal(set) var custody = Custody()
   var effects: [Effect] = []
 
-  /// What the registry holds for the guest.
-  public struct Custody: Hashable, Sendable {
-    public var hasRAM = false
-    public var hasState = false
-    public var hasVM = false
-  }
-
   init(record: GuestRecord, isSettling: Bool) {
     self.record = record
     self.isSettling = isSettling
   }
 
   /// A guest as the journal left it. Deadlines of what was under way start again from full.
-  public static func restored(_ record: GuestRecord) -> (GuestMachine, [Effect]) {
+  ///
+  /// - Parameter held: What else of it is left.
+  public static func restored(
+    _ record: GuestRecord, holding held: Held? = nil
+  ) -> (GuestMachine, [Effect]) {
     var machine = GuestMachine(record: record, isSettling: false)
+    if let held { machine.take(held) }
     switch record.phase {
     case .idle, .lost, .ended: break
     case .staged, .claimed:
@@ -116,9 +114,6 @@ public struct GuestMachine: Sendable {
   var isOwnerDead: Bool { record.owner.map { dead.contains($0) } ?? true }
   /// Dead, seen or not: the source cannot take anything back.
   var isOwnerGone: Bool { isOwnerDead || (record.owner.map { exited.contains($0) } ?? false) }
-  var hasDescriptors: Bool { custody.hasRAM && custody.hasState }
-  /// Whether a next claimant can have the guest although its owner is dead.
-  var canOutliveOwner: Bool { hasDescriptors && (record.way != .token || custody.hasVM) }
 
   // MARK: Parts of effects
 
@@ -152,16 +147,6 @@ public struct GuestMachine: Sendable {
   mutating func cancelRelease(_ process: ProcessID) {
     releaseDue.removeValue(forKey: process)
     if mustGo.remove(process) != nil { disarm(.release(process)) }
-  }
-
-  mutating func keepDescriptors(ramAndVM: Manifest?, state: Bool) {
-    if let ramAndVM {
-      custody.hasRAM = true
-      custody.hasVM = ramAndVM.hasVM
-      manifest = ramAndVM
-    }
-    if state { custody.hasState = true }
-    effects.append(.keepDescriptors)
   }
 
   /// Ends a process through its pidfd. R59: from now on it counts as little as a dead one.

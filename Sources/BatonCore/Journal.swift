@@ -10,7 +10,8 @@ public import BatonWire
 /// | 16 | 8 | committed word: the low half is the committed length of the file in bytes, the high half its complement |
 /// | 24 | … | entries |
 ///
-/// An entry is a u32 length, a u32 CRC-32C of the length field and the record, and the record. An entry
+/// An entry is a u32 length, a u32 CRC-32C of the length field and the record, and the record. A record with
+/// an empty name is no guest's: it holds the numbers of guests that were forgotten. An entry
 /// counts once the committed word, stored last and in one piece, reaches its end: what lies behind is a
 /// torn tail and ignored. Whatever is wrong before that end is damage, and refused.
 public enum Journal {
@@ -38,18 +39,33 @@ public enum Journal {
   public static func entry(_ record: GuestRecord) -> [UInt8] {
     var payload = ByteWriter(capacity: 128)
     record.encode(into: &payload)
+    return entry(payload.bytes)
+  }
+
+  private static func entry(_ forgotten: ForgottenNumbers) -> [UInt8] {
+    guard forgotten != ForgottenNumbers() else { return [] }
+    var payload = ByteWriter(capacity: 18)
+    payload.write("")
+    payload.write(forgotten.epoch)
+    payload.write(forgotten.handoff)
+    return entry(payload.bytes)
+  }
+
+  private static func entry(_ payload: [UInt8]) -> [UInt8] {
     var length = ByteWriter(capacity: 4)
-    length.write(UInt32(payload.bytes.count))
-    var writer = ByteWriter(capacity: entryOverhead + payload.bytes.count)
+    length.write(UInt32(payload.count))
+    var writer = ByteWriter(capacity: entryOverhead + payload.count)
     writer.write(raw: length.bytes)
-    writer.write(CRC32C.checksum(length.bytes + payload.bytes))
-    writer.write(raw: payload.bytes)
+    writer.write(CRC32C.checksum(length.bytes + payload))
+    writer.write(raw: payload)
     return writer.bytes
   }
 
   /// A whole journal that says no more than these records: a new one, or a compacted one.
-  public static func image(_ records: [GuestRecord]) -> [UInt8] {
-    let entries = records.flatMap { entry($0) }
+  public static func image(
+    _ records: [GuestRecord], forgotten: ForgottenNumbers = ForgottenNumbers()
+  ) -> [UInt8] {
+    let entries = entry(forgotten) + records.flatMap { entry($0) }
     var writer = ByteWriter(capacity: headerByteCount + entries.count)
     writer.write(raw: magic)
     writer.write(version)
@@ -63,6 +79,8 @@ public enum Journal {
   public struct Contents: Hashable, Sendable {
     /// The last record of each guest, by name.
     public var records: [GuestRecord]
+    /// What guests had used that were forgotten.
+    public var forgotten: ForgottenNumbers
     /// The committed length in bytes; the next entry goes there.
     public var committedByteCount: Int
     /// How many bytes of it the last records take; the rest is garbage.
@@ -75,15 +93,27 @@ public enum Journal {
   public static func replay(_ bytes: [UInt8]) throws(JournalError) -> Contents {
     let committed = try checkHeader(bytes)
     var last: [GuestName: (record: GuestRecord, byteCount: Int)] = [:]
+    var forgotten = ForgottenNumbers()
+    var live = headerByteCount
     var offset = headerByteCount
     while offset < committed {
-      let (record, byteCount) = try decodeEntry(bytes, at: offset, committed: committed)
-      last[record.name] = (record, byteCount)
+      let (content, byteCount) = try decodeEntry(bytes, at: offset, committed: committed)
+      switch content {
+      case .guest(let record): last[record.name] = (record, byteCount)
+      case .forgotten(let numbers):
+        forgotten = numbers
+        live += byteCount
+      }
       offset += byteCount
     }
     return Contents(
-      records: last.values.map(\.record).sorted { $0.name < $1.name }, committedByteCount: committed,
-      liveByteCount: last.values.reduce(headerByteCount) { $0 + $1.byteCount })
+      records: last.values.map(\.record).sorted { $0.name < $1.name }, forgotten: forgotten,
+      committedByteCount: committed, liveByteCount: last.values.reduce(live) { $0 + $1.byteCount })
+  }
+
+  private enum Content {
+    case guest(GuestRecord)
+    case forgotten(ForgottenNumbers)
   }
 
   private static func checkHeader(_ bytes: [UInt8]) throws(JournalError) -> Int {
@@ -109,7 +139,7 @@ public enum Journal {
 
   private static func decodeEntry(
     _ bytes: [UInt8], at offset: Int, committed: Int
-  ) throws(JournalError) -> (GuestRecord, Int) {
+  ) throws(JournalError) -> (Content, Int) {
     guard committed - offset >= entryOverhead else {
       throw JournalError(offset: offset, reason: .entryTooLong)
     }
@@ -123,12 +153,24 @@ public enum Journal {
     else { throw JournalError(offset: offset, reason: .wrongEntryChecksum) }
     do throws(WireError) {
       var reader = ByteReader(payload)
-      let record = try GuestRecord(decoding: &reader)
+      let content = try decodeContent(&reader)
       try reader.finish()
-      return (record, entryOverhead + length)
+      return (content, entryOverhead + length)
     } catch {
       throw JournalError(offset: offset, reason: .unreadableRecord(error))
     }
+  }
+
+  private static func decodeContent(_ reader: inout ByteReader) throws(WireError) -> Content {
+    var ahead = reader
+    guard try ahead.read(UInt16.self, "guest name") == 0 else {
+      return .guest(try GuestRecord(decoding: &reader))
+    }
+    reader = ahead
+    return .forgotten(
+      ForgottenNumbers(
+        epoch: try reader.read(UInt64.self, "forgotten epoch"),
+        handoff: try reader.read(UInt64.self, "forgotten handoff")))
   }
 
   private static func number(_ bytes: [UInt8], at offset: Int) -> UInt32 {

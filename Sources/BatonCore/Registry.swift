@@ -10,6 +10,8 @@ public struct Registry: Sendable {
 
   /// Above every number that a registry before this one can have given out; 0 when none can.
   private let firstNumber: UInt64
+  /// The numbers of guests that were forgotten.
+  public private(set) var forgotten: ForgottenNumbers
 
   /// - Parameters:
   ///   - isSettling: Whether the journal was not there at start.
@@ -19,21 +21,28 @@ public struct Registry: Sendable {
   public init(isSettling: Bool, numbersFrom: UInt64 = 0) {
     self.isSettling = isSettling
     firstNumber = numbersFrom
+    forgotten = ForgottenNumbers()
   }
 
   /// The registry as the journal left it, and what follows for each guest.
-  public static func restored(_ records: [GuestRecord]) -> (Registry, [(GuestName, [Effect])]) {
+  ///
+  /// - Parameter held: What else is left of guests in handoff.
+  public static func restored(
+    _ records: [GuestRecord], forgotten: ForgottenNumbers = ForgottenNumbers(),
+    held: [GuestName: GuestMachine.Held] = [:]
+  ) -> (Registry, [(GuestName, [Effect])]) {
     var registry = Registry(isSettling: false)
+    registry.forgotten = forgotten
     var effects: [(GuestName, [Effect])] = []
     for record in records {
-      let (machine, first) = GuestMachine.restored(record)
+      let (machine, first) = GuestMachine.restored(record, holding: held[record.name])
       registry.machines[record.name] = machine
       effects.append((record.name, first))
     }
     return (registry, effects)
   }
 
-  /// Every guest that was ever registered, by name.
+  /// Every guest that was registered and is not forgotten, by name.
   public var guests: [GuestMachine] { machines.values.sorted { $0.record.name < $1.record.name } }
 
   public subscript(name: GuestName) -> GuestMachine? { machines[name] }
@@ -82,7 +91,7 @@ public struct Registry: Sendable {
       defer { machines[name] = machine }
       return machine.handle(event)
     }
-    guard case .hello(let process, let report, let reads, let manifest, let isAlive) = event else {
+    guard case .hello(let process, let report, let reads, let manifest, let isAlive, _) = event else {
       return []
     }
     guard isAlive || !isBeginning(report) else { return [.refuse(process, .peerDied)] }
@@ -97,12 +106,31 @@ public struct Registry: Sendable {
     return first + rest
   }
 
+  /// Forgets a guest that is lost or ended, as soon as nobody of its last life is left.
+  ///
+  /// Its numbers are not used again. The journal loses its entries with the next compaction; a registry
+  /// that reads them before that only remembers the guest once more.
+  ///
+  /// - Returns: Whether it is forgotten; false when it is not over, or somebody still has to go.
+  public mutating func forget(_ name: GuestName) -> Bool {
+    guard let machine = machines[name], isOver(machine) else { return false }
+    forgotten.include(machine.record)
+    machines[name] = nil
+    return true
+  }
+
   /// An ended or lost guest may be started again once nobody of its last life is left.
   private func canBeginAnew(_ machine: GuestMachine, _ event: RegistryEvent) -> Bool {
-    guard case .hello(_, let report, _, _, isAlive: true) = event, isBeginning(report) else { return false }
+    guard case .hello(_, let report, _, _, isAlive: true, _) = event, isBeginning(report) else {
+      return false
+    }
+    return isOver(machine)
+  }
+
+  private func isOver(_ machine: GuestMachine) -> Bool {
     switch machine.record.phase {
-    case .lost, .ended: return machine.record.leaving.isEmpty && machine.mustGo.isEmpty
-    case .idle, .staged, .claimed, .rollback: return false
+    case .lost, .ended: machine.record.leaving.isEmpty && machine.mustGo.isEmpty
+    case .idle, .staged, .claimed, .rollback: false
     }
   }
 
@@ -123,8 +151,9 @@ public struct Registry: Sendable {
   ) -> GuestRecord? {
     guard report.number <= Standing.largestNumber else { return nil }
     var record = GuestRecord(
-      name: name, way: manifest?.way ?? .none, owner: process, epoch: (before?.epoch ?? 0) + 1,
-      phase: .idle, handoff: before?.handoff ?? 0, claimant: nil)
+      name: name, way: manifest?.way ?? .none, owner: process,
+      epoch: (before?.epoch ?? forgotten.epoch) + 1, phase: .idle,
+      handoff: before?.handoff ?? forgotten.handoff, claimant: nil)
     switch report {
     case .fresh, .attach(prepared: 0): return record
     case .running(let epoch, _):

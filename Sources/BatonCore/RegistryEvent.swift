@@ -63,10 +63,13 @@ public enum Deadline: Hashable, Sendable {
 
 /// What happens to a guest in the eyes of the registry.
 public enum RegistryEvent: Hashable, Sendable {
-  /// The first record of a new connection. `manifest` came along when the VMM is a source.
-  case hello(ProcessID, Report, reads: ReadableFormats, manifest: Manifest?, isAlive: Bool)
+  /// The first record of a new connection. `manifest` came along when the VMM is a source. `bringsVM` says
+  /// that a VM came beyond the message's own descriptors (way `move`): a successor's own, or with what a
+  /// source offers the one to take back into.
+  case hello(
+    ProcessID, Report, reads: ReadableFormats, manifest: Manifest?, isAlive: Bool, bringsVM: Bool = false)
   /// A later record. `isAlive` is what the pidfd said when the record was taken up.
-  case report(ProcessID, Report, isAlive: Bool)
+  case report(ProcessID, Report, isAlive: Bool, bringsVM: Bool = false)
   /// The connection of a process ended; its records not processed yet are void.
   case disconnected(ProcessID)
   /// The pidfd says that the process has ended; what it had sent may wait to be processed. Not needed
@@ -86,6 +89,8 @@ public enum Effect: Hashable, Sendable {
   /// Durable before the next effect.
   case journal(GuestRecord)
   case send(RegistryMessage, to: ProcessID)
+  /// Send a claim, or an order to take back, with the VMs that the process may have (way `move`).
+  case give(RegistryMessage, VMGrant, to: ProcessID)
   /// Refuse and end the connection.
   case refuse(ProcessID, Refusal)
   /// The descriptors of the record being processed go to custody.

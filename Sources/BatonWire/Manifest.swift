@@ -41,7 +41,7 @@ public struct RAMFile: Hashable, Sendable {
 /// What travels with a guest: its RAM, the VMM's own named descriptors, and how they fit together.
 ///
 /// The descriptors of an offer come in this order: the RAM files, the state memfd, the source's VM
-/// (if ``hasVM``), the named descriptors.
+/// (if ``hasVM``), the named descriptors, and with way `move` the VM into which the source would take back.
 public struct Manifest: Hashable, Sendable {
   public static let maximumFiles = 64
   public static let maximumRegions = 256
@@ -51,7 +51,8 @@ public struct Manifest: Hashable, Sendable {
   public var vcpuCount: UInt16
   public var files: [RAMFile]
   public var regions: [RAMRegion]
-  /// Whether the source's VM descriptor comes along, so that the source may die before `received`.
+  /// Whether the source's VM descriptor comes along, so that the source may die before `received`. With way
+  /// `move` it does: it is the baton.
   public var hasVM: Bool
   /// Names of the VMM's own descriptors (TAP, vhost, disks, eventfds), in their order.
   public var names: [String]
@@ -92,6 +93,7 @@ public struct Manifest: Hashable, Sendable {
     case sameFileTwice(Int, Int)
     case badName(Int)
     case nameTwice(String)
+    case moveWithoutVM
 
     public var description: String {
       switch self {
@@ -107,6 +109,7 @@ public struct Manifest: Hashable, Sendable {
       case .badName(let index):
         "the name of descriptor \(index) is empty, too long or has bytes outside of printable ASCII"
       case .nameTwice(let name): "two descriptors have the name \(name)"
+      case .moveWithoutVM: "the guest is to be moved out of a VM that does not come along"
       }
     }
   }
@@ -116,6 +119,7 @@ public struct Manifest: Hashable, Sendable {
   /// - Complexity: O(n log n) in the number of regions.
   public func validate() throws(Problem) {
     guard !regions.isEmpty, !files.isEmpty else { throw .noRAM }
+    guard way != .move || hasVM else { throw .moveWithoutVM }
     guard files.count <= Self.maximumFiles else { throw .tooMany("files") }
     guard regions.count <= Self.maximumRegions else { throw .tooMany("regions") }
     guard names.count <= Self.maximumNamedDescriptors else { throw .tooMany("named descriptors") }

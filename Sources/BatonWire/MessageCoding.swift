@@ -1,6 +1,9 @@
 extension VMMMessage {
   /// The message as it goes into records.
-  public func encoded() -> Message {
+  ///
+  /// - Parameter contextVMs: How many VM descriptors follow its own, at most ``mostContextVMs``.
+  public func encoded(contextVMs: Int = 0) -> Message {
+    precondition((0...mostContextVMs).contains(contextVMs), "these VMs do not belong to the message")
     var writer = ByteWriter()
     switch self {
     case .hello(let hello): hello.encode(into: &writer)
@@ -28,10 +31,11 @@ extension VMMMessage {
       writer.write(UInt16(checks.count))
       for check in checks { check.encode(into: &writer) }
     }
-    return Message(type: type, payload: writer.bytes, descriptorCount: descriptorCount)
+    return Message(
+      type: type, payload: writer.bytes, descriptorCount: descriptorCount + contextVMs)
   }
 
-  /// Reads a message and checks that as many descriptors came as belong to it.
+  /// Reads a message and checks that as many descriptors came as belong to it, or with VMs as may.
   public init(decoding message: Message) throws(WireError) {
     var reader = ByteReader(message.payload)
     switch message.type {
@@ -68,7 +72,7 @@ extension VMMMessage {
     default: throw .unknownType(message.type)
     }
     try reader.finish()
-    guard message.descriptorCount == descriptorCount else {
+    guard (0...mostContextVMs).contains(message.descriptorCount - descriptorCount) else {
       throw .wrongDescriptorCount(announced: descriptorCount, received: message.descriptorCount)
     }
   }
@@ -76,7 +80,10 @@ extension VMMMessage {
 
 extension RegistryMessage {
   /// The message as it goes into records.
-  public func encoded() -> Message {
+  ///
+  /// - Parameter contextVMs: How many VM descriptors follow its own, at most ``mostContextVMs``.
+  public func encoded(contextVMs: Int = 0) -> Message {
+    precondition((0...mostContextVMs).contains(contextVMs), "these VMs do not belong to the message")
     var writer = ByteWriter()
     switch self {
     case .welcome(let welcome):
@@ -97,10 +104,11 @@ extension RegistryMessage {
       writer.write(text)
     case .preflight: break
     }
-    return Message(type: type, payload: writer.bytes, descriptorCount: descriptorCount)
+    return Message(
+      type: type, payload: writer.bytes, descriptorCount: descriptorCount + contextVMs)
   }
 
-  /// Reads a message and checks that as many descriptors came as belong to it.
+  /// Reads a message and checks that as many descriptors came as belong to it, or with VMs as may.
   public init(decoding message: Message) throws(WireError) {
     var reader = ByteReader(message.payload)
     switch message.type {
@@ -136,7 +144,7 @@ extension RegistryMessage {
     default: throw .unknownType(message.type)
     }
     try reader.finish()
-    guard message.descriptorCount == descriptorCount else {
+    guard (0...mostContextVMs).contains(message.descriptorCount - descriptorCount) else {
       throw .wrongDescriptorCount(announced: descriptorCount, received: message.descriptorCount)
     }
   }

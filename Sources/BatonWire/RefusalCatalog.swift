@@ -158,6 +158,22 @@ extension Refusal {
     }
   }
 
+  /// Whether a process that has the guest, or its context, has to give it up when it is told this. All the
+  /// others are about a connection or the moment: the guest stays where it is, and its process comes again.
+  public var endsOwnership: Bool {
+    switch self {
+    case .batonUsed, .batonUnknown, .batonExpired, .batonRevoked, .batonForeign, .sourceDestroyed,
+      .wrongPeer, .secondOwner, .secondSuccessor, .notOwner, .fencedInThisEpoch, .badGuestName, .guestLost,
+      .guestEnded, .takenBack:
+      true
+    case .unknownGuest, .malformedRecord, .versionMismatch, .descriptorMismatch, .protocolViolation,
+      .badManifest, .notAMemfd, .sealsMissing, .memoryTooShort, .foreignMemory, .stateUnreadable,
+      .deadlinePassed, .abortedByOperator, .sourceDeclined, .successorDeclined, .peerDied,
+      .peerDisconnected, .quotaExceeded, .settling:
+      false
+    }
+  }
+
   /// The Varlink error that answers a call refused for this reason.
   public var varlinkError: String {
     switch self {

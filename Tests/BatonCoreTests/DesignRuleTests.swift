@@ -185,7 +185,7 @@ import Testing
       switch effect {
       case .arm(let deadline, _): armed.insert(deadline)
       case .disarm(let deadline): armed.remove(deadline)
-      case .journal, .send, .refuse, .keepDescriptors, .emptyCustody, .fence, .note: break
+      case .journal, .send, .give, .refuse, .keepDescriptors, .emptyCustody, .fence, .note: break
       }
     }
     #expect(armed == [])

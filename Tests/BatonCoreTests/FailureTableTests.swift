@@ -22,6 +22,18 @@ import Testing
   static let onSource = TestGuest.Outcome.runs(TestGuest.source, epoch: 2)
   static let onSuccessor = TestGuest.Outcome.runs(TestGuest.successor, epoch: 2)
 
+  static let movingSourceDies: [Cell] = [false, true].flatMap { hasVM in
+    [
+      Cell(column: .beforeStaged, way: .move, hasVM: hasVM, outcome: .ended),
+      Cell(column: .staged, way: .move, hasVM: hasVM, outcome: onSuccessor),
+      Cell(column: .claimed, way: .move, hasVM: hasVM, outcome: onSuccessor),
+      // The claim was sent while the source lived: the next claimant gets the take-back VM too.
+      Cell(column: .claimed, way: .move, hasVM: hasVM, batonIsUsed: true, outcome: .staged),
+      Cell(column: .received, way: .move, hasVM: hasVM, outcome: onSuccessor),
+      Cell(column: .committed, way: .move, hasVM: hasVM, outcome: onSuccessor),
+    ]
+  }
+
   static let sourceDies: [Cell] = [
     Cell(column: .beforeStaged, way: .none, hasVM: false, outcome: .ended),
     Cell(column: .beforeStaged, way: .token, hasVM: false, outcome: .ended),
@@ -42,7 +54,7 @@ import Testing
     Cell(column: .committed, way: .token, hasVM: true, outcome: onSuccessor),
   ]
 
-  @Test("the source's: the guest goes where the table says", arguments: sourceDies)
+  @Test("the source's: the guest goes where the table says", arguments: sourceDies + movingSourceDies)
   func source(_ cell: Cell) throws {
     var guest = try TestGuest(way: cell.way, hasVM: cell.hasVM)
     try guest.go(to: cell.column)
@@ -57,6 +69,18 @@ import Testing
     guest.finishFromHere(living: [TestGuest.successor], batonIsUsed: cell.batonIsUsed)
     #expect(guest.outcome == cell.outcome)
     #expect(!guest.wasFenced(TestGuest.successor))
+  }
+
+  static let movingSuccessorDies: [Cell] = [false, true].flatMap { hasVM in
+    [
+      Cell(column: .beforeStaged, way: .move, hasVM: hasVM, outcome: .runs(TestGuest.source, epoch: 1)),
+      Cell(column: .claimed, way: .move, hasVM: hasVM, outcome: onSource),
+      // Taken back out of the dead claimant's VM, when that is in custody.
+      Cell(
+        column: .received, way: .move, hasVM: hasVM, batonIsUsed: !hasVM,
+        outcome: hasVM ? onSource : .lost),
+      Cell(column: .committed, way: .move, hasVM: hasVM, outcome: .ended),
+    ]
   }
 
   static let successorDies: [Cell] = [
@@ -77,7 +101,8 @@ import Testing
     Cell(column: .committed, way: .token, hasVM: true, outcome: .ended),
   ]
 
-  @Test("the successor's: the guest goes where the table says", arguments: successorDies)
+  @Test(
+    "the successor's: the guest goes where the table says", arguments: successorDies + movingSuccessorDies)
   func successor(_ cell: Cell) throws {
     var guest = try TestGuest(way: cell.way, hasVM: cell.hasVM)
     try guest.go(to: cell.column)
@@ -92,7 +117,7 @@ import Testing
 
   @Test(
     "the successor's before it claimed: the source has the guest again when none comes",
-    arguments: [Way.none, .token])
+    arguments: Way.allCases)
   func stagedWithoutSuccessor(way: Way) throws {
     var guest = try TestGuest(way: way)
     try guest.go(to: .staged)
@@ -102,7 +127,7 @@ import Testing
     #expect(guest.outcome == Self.onSource)
   }
 
-  @Test("the successor's before it claimed: the next one may", arguments: [Way.none, .token])
+  @Test("the successor's before it claimed: the next one may", arguments: Way.allCases)
   func stagedWithNextSuccessor(way: Way) throws {
     var guest = try TestGuest(way: way)
     try guest.go(to: .staged)
@@ -113,7 +138,7 @@ import Testing
   }
 
   static let columnsAndWays: [(TestGuest.Column, Way)] = TestGuest.Column.allCases.flatMap { column in
-    [Way.none, .token].map { (column, $0) }
+    Way.allCases.map { (column, $0) }
   }
 
   @Test("batond's: nothing is lost, and everybody goes on when it is back", arguments: columnsAndWays)

@@ -141,6 +141,25 @@ struct JournalTests {
     #expect(throws: JournalError(offset: 0, reason: .tooShort)) { try Journal.replay([]) }
   }
 
+  @Test("keeps the numbers of guests that were forgotten, and is refused with any bit of them flipped")
+  func forgotten() throws {
+    let numbers = ForgottenNumbers(epoch: 12, handoff: .max)
+    let (_, records) = try Self.small()
+    let bytes = Journal.image(records, forgotten: numbers)
+    let contents = try Journal.replay(bytes)
+    #expect(contents.records == records)
+    #expect(contents.forgotten == numbers)
+    #expect(contents.liveByteCount == bytes.count)
+    #expect(try Journal.replay(Journal.image(records)).forgotten == ForgottenNumbers())
+    for index in bytes.indices {
+      for bit in 0..<8 {
+        var damaged = bytes
+        damaged[index] ^= 1 << bit
+        #expect(throws: JournalError.self, "byte \(index), bit \(bit)") { try Journal.replay(damaged) }
+      }
+    }
+  }
+
   @Test("of a later layout is refused by its version")
   func laterVersion() throws {
     var (bytes, _) = try Self.small()

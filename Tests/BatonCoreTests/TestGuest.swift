@@ -18,6 +18,8 @@ struct TestGuest {
 
   let name: GuestName
   let way: Way
+  /// Whether what outlives its VMM is given along: the VM of way `token`; with way `move` also the take-back VM
+  /// and the successor's.
   let hasVM: Bool
   var registry = Registry(isSettling: false)
   /// Everything since the last ``forget()``.
@@ -33,7 +35,16 @@ struct TestGuest {
     Manifest(
       way: way, vcpuCount: 1, files: [RAMFile(device: 1, inode: 2, byteCount: 4_096)],
       regions: [RAMRegion(guestPhysicalAddress: 0, byteCount: 4_096, file: 0, fileOffset: 0)],
-      hasVM: hasVM, names: [], format: Self.format)
+      hasVM: hasVM || way == .move, names: [], format: Self.format)
+  }
+
+  private func bringsVM(_ report: Report) -> Bool {
+    guard way == .move, hasVM else { return false }
+    return switch report {
+    case .offer, .ready, .claiming, .received, .staged: true
+    case .attach(let handoff): handoff != 0
+    case .fresh, .refused, .tookBack, .used, .resumed, .running, .declined, .ended, .described: false
+    }
   }
 
   var machine: GuestMachine? { registry[name] }
@@ -50,13 +61,19 @@ struct TestGuest {
   @discardableResult mutating func hello(
     _ process: ProcessID, _ report: Report, reads: ReadableFormats = Self.reads, isAlive: Bool = true
   ) -> [Effect] {
-    take(.hello(process, report, reads: reads, manifest: manifest, isAlive: isAlive))
+    take(
+      .hello(
+        process, report, reads: reads, manifest: manifest, isAlive: isAlive, bringsVM: bringsVM(report)))
   }
 
   @discardableResult mutating func say(
     _ process: ProcessID, _ report: Report, isAlive: Bool = true
   ) -> [Effect] {
-    take(.report(process, report, isAlive: isAlive))
+    // Only a first record presents a VM again; a stage brings the state alone.
+    let isStage = if case .staged = report { true } else { false }
+    let isReceived = if case .received = report { true } else { false }
+    return take(
+      .report(process, report, isAlive: isAlive, bringsVM: !isStage && !isReceived && bringsVM(report)))
   }
 
   mutating func forget() { effects = [] }
@@ -114,7 +131,9 @@ struct TestGuest {
         take(.died(process))
         continue
       }
-      guard case .send(let message, let process) = effects[next], living.contains(process) else { continue }
+      guard let (message, process, _) = Self.delivery(effects[next]), living.contains(process) else {
+        continue
+      }
       switch message {
       case .prepare(let handoff): say(process, .offer(handoff, manifest))
       case .offered(let handoff, _): say(process, .ready(handoff))
@@ -159,8 +178,22 @@ struct TestGuest {
   }
 
   var sent: [(RegistryMessage, ProcessID)] {
-    effects.compactMap {
-      if case .send(let message, let to) = $0 { (message, to) } else { nil }
+    effects.compactMap { Self.delivery($0).map { ($0.0, $0.1) } }
+  }
+
+  private static func delivery(_ effect: Effect) -> (RegistryMessage, ProcessID, VMGrant?)? {
+    switch effect {
+    case .send(let message, let to): (message, to, nil)
+    case .give(let message, let grant, let to): (message, to, grant)
+    case .journal, .refuse, .keepDescriptors, .emptyCustody, .fence, .arm, .disarm, .note: nil
+    }
+  }
+
+  /// The VMs that went along with claims and orders to take back, to whom, in order.
+  var grants: [(VMGrant, ProcessID)] {
+    effects.compactMap { effect in
+      guard case .give(_, let grant, let to) = effect else { return nil }
+      return (grant, to)
     }
   }
 

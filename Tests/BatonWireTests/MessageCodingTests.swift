@@ -35,11 +35,45 @@ struct MessageCodingTests {
   @Test("with one descriptor too few or too many is refused", arguments: Samples.all.map(\.name))
   func descriptorCount(name: String) throws {
     let message = try #require(Samples.all.first { $0.name == name }).message
-    for change in [-1, 1] where message.descriptorCount + change >= 0 {
+    for change in [-1, Samples.mostContextVMs(name) + 1] where message.descriptorCount + change >= 0 {
       var other = message
       other.descriptorCount += change
       #expect(!Samples.isReadable(other))
     }
+  }
+
+  @Test("of way move is read with VMs behind its own descriptors, and its bytes are the same")
+  func contextVMs() throws {
+    var manifest = Samples.manifest
+    manifest.way = .move
+    let messages: [(VMMMessage, Int)] = [
+      (Samples.hello(.attached(prepared: 7)), 1), (Samples.hello(.claiming(7)), 1),
+      (Samples.hello(.received(7)), 1), (Samples.hello(.staged(7, Samples.stage), manifest: manifest), 1),
+      (Samples.hello(.refused(7, returned: Samples.stage), manifest: manifest), 3),
+      (.offer(handoff: 7, manifest), 1), (.ready(handoff: 7), 1),
+    ]
+    for (message, vms) in messages {
+      let encoded = message.encoded(contextVMs: vms)
+      #expect(encoded.payload == message.encoded().payload)
+      #expect(encoded.descriptorCount == message.descriptorCount + vms)
+      #expect(try VMMMessage(decoding: encoded) == message)
+    }
+    for message in [RegistryMessage.claim(handoff: 7, Samples.stage), .takeBack(handoff: 7)] {
+      let encoded = message.encoded(contextVMs: 2)
+      #expect(encoded.payload == message.encoded().payload)
+      #expect(encoded.descriptorCount == message.descriptorCount + 2)
+      #expect(try RegistryMessage(decoding: encoded) == message)
+    }
+  }
+
+  @Test("that says nothing of a VM, or of another way, has none behind its own descriptors")
+  func noContextVMs() {
+    #expect(Samples.hello(.attached(prepared: 0)).mostContextVMs == 0)
+    #expect(Samples.hello(.tookBack(7), manifest: Samples.manifest).mostContextVMs == 0)
+    #expect(VMMMessage.offer(handoff: 7, Samples.manifest).mostContextVMs == 0)
+    #expect(VMMMessage.stage(handoff: 7, Samples.stage).mostContextVMs == 0)
+    #expect(RegistryMessage.offered(handoff: 7, Samples.manifest).mostContextVMs == 0)
+    #expect(RegistryMessage.run(epoch: 1).mostContextVMs == 0)
   }
 
   @Test("of an unknown type is refused by both sides")

@@ -72,6 +72,12 @@ enum Samples {
     fromVMM.map { ($0.0, $0.1.encoded()) } + fromRegistry.map { ($0.0, $0.1.encoded()) }
   }
 
+  /// How many VM descriptors may follow a sample's own.
+  static func mostContextVMs(_ name: String) -> Int {
+    fromVMM.first { $0.0 == name }?.1.mostContextVMs
+      ?? fromRegistry.first { $0.0 == name }?.1.mostContextVMs ?? 0
+  }
+
   static func isReadable(_ message: Message) -> Bool {
     if message.type > 100 { return (try? RegistryMessage(decoding: message)) != nil }
     return (try? VMMMessage(decoding: message)) != nil

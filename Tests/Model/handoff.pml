@@ -113,6 +113,9 @@ inline chooseOptions() {               /* spin's simulation has no C and keeps t
 #define M_OLD_OWNER_STAYS            33   /* the old owner is not released after the commit */
 #define M_STUCK_CANDIDATE            34   /* an unreachable candidate keeps its place before one that waits */
 #define M_CUSTODY_STAYS              35   /* custody is not emptied */
+#define M_EARLY_VM                   36   /* a successor sees the source's VM before it has the claim */
+#define M_FORGET_DEAD_VMS            37   /* whoever takes next does not get the VMs of the dead */
+#define M_NO_SUCCESSOR_VM            38   /* the claimant's VM is not in custody */
 
 #include "kernel.pml"
 #include "records.pml"

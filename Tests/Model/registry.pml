@@ -48,7 +48,7 @@ inline closeDescriptors(p) { vmRefs[WIRE(p)] = 0; bundle = bundle & ~BIT(WIRE(p)
 /* move with custody: the source's staged VM and the VMs of the dead, never a living one's */
 #define tooMany (broken(M_GIVE_ALL_VMS) -> VMS_OF(S)|VMS_OF(A)|VMS_OF(B) : \
                  (broken(M_GIVE_TAKE_BACK_VM) -> VMS_OF(owner) : 0))
-#define vmsOfTheDead(p) (alive[p] -> 0 : VMS_OF(p))
+#define vmsOfTheDead(p) (alive[p] || broken(M_FORGET_DEAD_VMS) -> 0 : VMS_OF(p))
 inline giveVMs(p) {
   if
   :: WAY==move ->
@@ -272,6 +272,7 @@ end:
               runConfirmed && reachable(owner) && handoff<HANDOFFS ->
        chooseCandidate(); handoff = (broken(M_REUSE_NUMBER) -> 1 : handoff+1); write(M_DROP_NUMBER);
        step = freezing; takeBackSent = 0;
+       if :: broken(M_EARLY_VM) -> vmRefs[candidate] = vmRefs[candidate] | BIT(currentOf(owner)) :: else fi;
        order(owner, freeze, handoff) }
   :: atomic { registryUp && phase==idle && step==noStep && waiting!=0 && handoff==HANDOFFS ->          /* R58 */
        releaseDue = releaseDue | waiting; waiting = 0 }
@@ -280,7 +281,10 @@ end:
   :: atomic { registryUp && phase==idle && seenDead(owner) -> declareEnded() }                         /* R33 */
   :: atomic { registryUp && phase==staged && candidate!=NOBODY && reachable(candidate) ->              /* R34 */
        phase = claimed; claimant = candidate; mayClaim = 1; claimSent = 0; candidate = NOBODY; write(M_DROP_CLAIM);
-       if :: WAY==move && CUSTODY -> vmRefs[STORE] = vmRefs[STORE] | BIT(VM(claimant, 0)) :: else fi;
+       if
+       :: WAY==move && CUSTODY && !broken(M_NO_SUCCESSOR_VM) -> vmRefs[STORE] = vmRefs[STORE] | BIT(VM(claimant, 0))
+       :: else
+       fi;
        printf("registry: claimed by %d\n", claimant) }
   :: atomic { registryUp && phase==staged && unreachableCandidate &&                                  /* R35 */
               (readyToClaim(A) || readyToClaim(B)) -> chooseCandidate() }

@@ -173,6 +173,11 @@ end:
   :: atomic { broken(M_SOURCE_WITHOUT_VERDICT) && works(p) && stance[p]==staged && WAY==none ->
        printf("%d runs without a verdict\n", p); enterRestored(p); stance[p] = running }
 
+  /* with way move a VM's descriptor is a baton: whoever has it can take the context at any time */
+  :: atomic { broken(M_EARLY_VM) && works(p) && stance[p]==attached && (vmRefs[p] & ~VMS_OF(p))!=0 ->
+       printf("%d moves the context without a claim\n", p);
+       receive(p, 0, 0); done = 0 }
+
   /* ---- Claim: ends by received, by being returned, or by being refused as used ---- */
   :: atomic { works(p) && stance[p]==claiming ->
        receive(p, itsHandoff[p], 0);

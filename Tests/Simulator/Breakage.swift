@@ -1,3 +1,5 @@
+import BatonWire
+
 /// Ways to break the protocol on purpose, in the harness around the machines: each must be found.
 enum Breakage: String, CaseIterable {
   /// A journal entry is not written.
@@ -24,4 +26,22 @@ enum Breakage: String, CaseIterable {
   case reuseNumbers
   /// A source goes on by itself although `stage` has left it.
   case goOnAfterStage
+  /// A source that is to take back runs in its old VM when the context is still there, instead of moving it
+  /// into one that nobody else has a descriptor of (way `move`).
+  case trustOldVM
+  /// A claimant gets the take-back VM of a source that lives (way `move`).
+  case giveTakeBackVM
+  /// Whoever takes next does not get the VMs of the dead (way `move`).
+  case forgetDeadVMs
+
+  /// The only way in which it breaks anything; nil for those that break any.
+  var way: Way? {
+    switch self {
+    case .trustOldVM, .giveTakeBackVM, .forgetDeadVMs: .move
+    case .dropJournalWrite, .giveBatonTwice, .resumeWithoutVerdict, .resumeAfterGuessingDeath,
+      .commitToDeadSuccessor, .forgetStanding, .deliverStaleRecords, .dieBeforeDrain, .skipFence,
+      .emptyCustodyEarly, .reuseNumbers, .goOnAfterStage:
+      nil
+    }
+  }
 }

@@ -3,8 +3,9 @@ struct Coverage {
   enum Item: Int, CaseIterable {
     case runs, runsWithoutFault, steps, starts, attempts, committed, takenBack, wentOn, aborted, lost, ended,
       parked
-    case alarms, fenced, kills, hangs, breaks, registryRestarts, crashesBetweenEffects, journalsLost,
-      settledEarly
+    case alarms, fenced, kills, hangs, breaks, registryRestarts, crashesBetweenEffects, restoredCustody,
+      journalsLost, settledEarly
+    case moved, movedBack, foundMovedAway, receivedBack
     case returnedBatons, foundUsed, successorDeclined, sourceDeclined, secondSuccessors, refused, lateWakeups
     case deadlines, operatorAborts, guestsBegunAnew, probesCommitted, releases
   }

@@ -1,6 +1,52 @@
 import BatonCore
 import BatonWire
 
+/// What is in custody.
+struct HeldDescriptors: Hashable {
+  var ram = false
+  var state: SavedState?
+  var vm: Int?
+  var takeBackVM: Int?
+  var returnedVMs: [Int] = []
+  var successorVMs: [ProcessID: Int] = [:]
+
+  var vms: [Int] { [vm, takeBackVM].compactMap { $0 } + returnedVMs + successorVMs.values }
+
+  /// The VMs of a grant.
+  func vms(of grant: VMGrant) -> [Int] {
+    (grant.staged ? [vm].compactMap { $0 } : []) + (grant.takeBack ? [takeBackVM].compactMap { $0 } : [])
+      + (grant.returned ? returnedVMs : []) + grant.successors.compactMap { successorVMs[$0] }
+  }
+}
+
+/// What the service manager's descriptor store has of the guest, and what is noted along with it.
+struct StoredDescriptors {
+  /// The attempt that its names tell.
+  let epoch: UInt64
+  let handoff: UInt64
+  var held: HeldDescriptors
+  var manifest: Manifest
+  var stage: Stage?
+
+  /// What a registry goes on with after a restart, or nil when it does not belong to what the journal says.
+  func restored(_ journal: GuestRecord) -> GuestMachine.Held? {
+    guard journal.epoch == epoch, journal.handoff == handoff, journal.way == manifest.way, held.ram,
+      held.state != nil, let stage
+    else { return nil }
+    switch journal.phase {
+    case .idle, .lost, .ended: return nil
+    case .staged, .claimed, .rollback: break
+    }
+    var custody = GuestMachine.Custody()
+    custody.hasRAM = true
+    custody.hasState = true
+    custody.hasVM = held.vm != nil
+    custody.hasTakeBackVM = held.takeBackVM != nil
+    custody.successors = Set(held.successorVMs.keys)
+    return GuestMachine.Held(custody: custody, manifest: manifest, stage: stage)
+  }
+}
+
 /// What batond is around the registry's machine, and what of it survives its death.
 struct Host {
   var isUp = true
@@ -12,7 +58,9 @@ struct Host {
   /// What the checks know of the guest even while the journal is lost.
   var truth: GuestRecord?
   /// The descriptors in its hands: gone when it dies.
-  var custody = Descriptors.none
+  var custody = HeldDescriptors()
+  /// What outlives its death.
+  var stored: StoredDescriptors?
   /// Connections by process, oldest first; the last one is the present one.
   var links: [ProcessID: [Link]] = [:]
   /// Processes it has a pidfd of and has not seen dead.

@@ -14,18 +14,24 @@ struct SavedState: Hashable {
   let token: Token?
 }
 
-/// The descriptors of one record, of custody, or in a process.
+/// The descriptors of one record.
 struct Descriptors: Hashable {
   var ram = false
   var state: SavedState?
+  /// The source's VM, as the manifest says.
   var vm: Int?
+  /// Way `move`: the VMs that follow.
+  var contextVMs: [Int] = []
 
   static let none = Descriptors()
+
+  var vms: [Int] { (vm.map { [$0] } ?? []) + contextVMs }
 }
 
 /// The part of the kernel that the protocol is about: where the guest's context is.
 ///
-/// As kernel.pml: way `none` has no context, only RAM and saved state.
+/// As kernel.pml: way `none` has no context, only RAM and saved state; with way `move` the context goes into a
+/// VM out of any other one of which the taker has a descriptor.
 struct Kernel {
   enum Context: Hashable {
     case inVM(Int)
@@ -33,13 +39,14 @@ struct Kernel {
     case destroyed
   }
 
-  let way: Way
+  /// Whether the guest has a context that only the kernel can move.
+  let isEncrypted: Bool
   private(set) var context = Context.destroyed
   /// Raised whenever the guest enters KVM_RUN: what was saved before is stale then.
   var clock: UInt64 = 0
   private var lastVM = 0
 
-  init(way: Way) { self.way = way }
+  init(isEncrypted: Bool) { self.isEncrypted = isEncrypted }
 
   mutating func makeVM() -> Int {
     lastVM += 1
@@ -59,30 +66,33 @@ struct Kernel {
     return token
   }
 
-  /// LOCAL_RECEIVE: the first one wins.
-  mutating func receive(_ token: Token?, into vm: Int) -> Bool {
-    guard way == .token else { return true }
-    guard let token, context == .inToken(token) else { return false }
+  /// LOCAL_RECEIVE, or MOVE out of one of `vms`: the first one wins.
+  mutating func receive(_ token: Token?, outOf vms: [Int], into vm: Int) -> Bool {
+    guard isEncrypted else { return true }
+    guard isUsable(token, vms), context != .inVM(vm) else { return false }
     context = .inVM(vm)
     return true
   }
 
-  /// Whether a state with this token could still be received.
-  func isUsable(_ token: Token?) -> Bool {
-    guard way == .token else { return true }
-    guard let token else { return false }
-    return context == .inToken(token)
+  /// Whether who has this token and descriptors of these VMs could still take the context.
+  func isUsable(_ token: Token?, _ vms: [Int]) -> Bool {
+    guard isEncrypted else { return true }
+    switch context {
+    case .inToken(let sent): return token == sent
+    case .inVM(let vm): return vms.contains(vm)
+    case .destroyed: return false
+    }
   }
 
   func isIn(_ vm: Int?) -> Bool {
-    guard way == .token else { return true }
+    guard isEncrypted else { return true }
     guard let vm else { return false }
     return context == .inVM(vm)
   }
 
   /// The VM whose last reference takes the context, or the unused token, along.
   var vmWithContext: Int? {
-    guard way == .token else { return nil }
+    guard isEncrypted else { return nil }
     switch context {
     case .inVM(let vm): return vm
     case .inToken(let token): return token.vm

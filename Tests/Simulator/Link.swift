@@ -1,7 +1,9 @@
+import BatonCore
 import BatonWire
 
 /// A record on its way to the registry.
 struct Record {
+  let from: ProcessID
   let message: VMMMessage
   let descriptors: Descriptors
 }

@@ -2,8 +2,13 @@ import BatonWire
 
 /// What a seed makes of a run: drawn once, before the first step.
 struct Settings {
-  var way: Way
-  var hasVM: Bool
+  /// How VMMs hand the guest on; each draws one of them.
+  var ways: [Way]
+  /// Whether what keeps the guest alive without its VMM is given along: the VM of way `token`, and the other
+  /// VMs of way `move`.
+  var hasCustody: Bool
+  /// Whether custody outlives the registry in the service manager's descriptor store.
+  var storesCustody: Bool
   var successors: Int
   var faults: Int
   /// A fault every so many steps while an attempt is under way, and otherwise.
@@ -14,8 +19,8 @@ struct Settings {
   var breakage: Breakage?
 
   init(random: inout RandomSource, breakage: Breakage?) {
-    way = random.once(in: 2) ? .token : .none
-    hasVM = way == .token && random.once(in: 2)
+    ways = random.pick([[.none], [.token], [.move], [.move], [.token, .move]])
+    hasCustody = ways != [.none] && random.once(in: 2)
     successors = 1 + random.below(5)
     let draw = random.below(10)
     faults = draw < 1 ? 0 : draw < 5 ? 1 : draw < 8 ? 2 + random.below(2) : 4 + random.below(5)
@@ -23,8 +28,13 @@ struct Settings {
     activeSteps = 30 + random.below(50 * successors)
     mayLoseJournal = random.once(in: 12)
     beginsWithoutJournal = random.once(in: 2)
+    storesCustody = random.once(in: 2)
     self.breakage = breakage
     if breakage != nil, faults == 0 { faults = 3 }
     if breakage == .reuseNumbers { mayLoseJournal = true }
+    if let way = breakage?.way {
+      ways = [way]
+      hasCustody = true
+    }
   }
 }

@@ -15,12 +15,16 @@ final class VMM {
   var link: Link?
   /// Inside KVM_RUN.
   var isExecuting = false
+  /// How it hands the guest on once it owns it.
+  let way: Way
   /// The VM it uses or will use.
   var vm: Int
   /// Made in prepare, to receive its own token into.
   var takeBackVM: Int?
-  /// The source's VM descriptor that came with an offer.
+  /// The source's VM descriptor that came with an offer (way `token`).
   var sourceVM: Int?
+  /// VMs that came with a claim or with an order to take back (way `move`).
+  var givenVMs: [Int] = []
   /// Guest RAM is open or mapped here.
   var hasRAM = false
   /// As a source: saved when the guest stood still.
@@ -43,8 +47,9 @@ final class VMM {
   /// Refused, and not going to try again.
   var gaveUp = false
 
-  init(id: ProcessID, vm: Int, speed: Int, successor: Successor) {
+  init(id: ProcessID, way: Way, vm: Int, speed: Int, successor: Successor) {
     self.id = id
+    self.way = way
     self.vm = vm
     self.speed = speed
     self.successor = successor
@@ -54,7 +59,13 @@ final class VMM {
   var isConnected: Bool { link?.isOpen ?? false }
 
   func refers(to vm: Int) -> Bool {
-    isAlive && (self.vm == vm || takeBackVM == vm || sourceVM == vm)
+    isAlive && (self.vm == vm || takeBackVM == vm || sourceVM == vm || givenVMs.contains(vm))
+  }
+
+  /// The VMs out of which it may MOVE: as a source its own first, and what came with a record.
+  var movableVMs: [Int] {
+    guard let source else { return manifest?.way == .move ? givenVMs : [] }
+    return source.way == .move ? [vm] + givenVMs : []
   }
 
   /// The state it would enter the guest from as a successor, if it has the baton.

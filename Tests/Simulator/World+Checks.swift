@@ -50,13 +50,11 @@ extension World {
   /// Has, or will read, a baton that the kernel would still honour.
   private func holdsLiveBaton(_ vmm: VMM) -> Bool {
     guard vmm.isAlive else { return false }
-    if let baton = vmm.baton, baton.clock == kernel.clock {
-      if settings.way == .none || kernel.isUsable(baton.token) { return true }
-    }
+    if isGood(vmm.baton, vmm.movableVMs) { return true }
     guard let link = vmm.link, link.isOpenAtVMM else { return false }
     return link.toVMM.contains { order in
-      guard case .claim = order.message, let state = order.descriptors.state else { return false }
-      return state.clock == kernel.clock && kernel.isUsable(state.token)
+      guard case .claim = order.message else { return false }
+      return isGood(order.descriptors.state, order.descriptors.contextVMs)
     }
   }
 
@@ -65,12 +63,14 @@ extension World {
     guard let machine = host.registry[guest], !breaks(.emptyCustodyEarly) else { return }
     let believed = machine.custody
     guard believed.hasRAM == host.custody.ram, believed.hasVM == (host.custody.vm != nil),
-      !believed.hasState || host.custody.state != nil
+      !believed.hasState || host.custody.state != nil,
+      believed.hasTakeBackVM == (host.custody.takeBackVM != nil),
+      believed.hasReturnedVMs == !host.custody.returnedVMs.isEmpty,
+      believed.successors == Set(host.custody.successorVMs.keys)
     else {
       throw Violation(
         property: .custody,
-        text: "the machine believes RAM \(believed.hasRAM), state \(believed.hasState), VM "
-          + "\(believed.hasVM); custody has \(host.custody)")
+        text: "the machine believes \(believed); custody has \(host.custody)")
     }
   }
 
@@ -113,15 +113,17 @@ extension World {
 
   /// The failure table: with what is in custody, the source's death after `stage` loses nothing.
   private func checkDeath() throws(Violation) {
-    guard let truth = host.truth, host.isUp, host.deaths == 0 else { return }
+    guard let truth = host.truth, host.isUp,
+      host.deaths == 0 || settings.storesCustody && !settings.mayLoseJournal
+    else { return }
     switch truth.phase {
     case .staged, .claimed:
-      guard let owner = vmm(truth.owner), !owner.isAlive, settings.way == .none || settings.hasVM else {
+      guard let owner = vmm(truth.owner), !owner.isAlive, truth.way != .token || settings.hasCustody else {
         return
       }
       // A claimant that has the context is the only one: its death is in the table too.
-      guard kernel.vmWithContext == nil || kernel.isUsable(host.custody.state?.token) else { return }
-      guard settings.way == .none || kernel.vmWithContext != nil else { return }
+      guard kernel.vmWithContext == nil || isGood(host.custody.state, host.custody.vms) else { return }
+      guard !kernel.isEncrypted || kernel.vmWithContext != nil else { return }
       throw Violation(
         property: .nothingLost, text: "the source's death in \(truth.phase) took the guest along")
     case .idle, .rollback, .lost, .ended: return
@@ -132,15 +134,16 @@ extension World {
   private func collect() {
     guard let vm = kernel.vmWithContext else { return }
     for vmm in vmms where vmm.refers(to: vm) { return }
-    if host.isUp, host.custody.vm == vm { return }
+    if host.isUp, host.custody.vms.contains(vm) { return }
+    if let stored = host.stored, stored.held.vms.contains(vm) { return }
     for vmm in vmms {
       for link in host.links[vmm.id] ?? [] {
-        for record in link.toRegistry where record.descriptors.vm == vm { return }
+        for record in link.toRegistry where record.descriptors.vms.contains(vm) { return }
       }
       guard let link = vmm.link, link.isOpenAtVMM else { continue }
-      for order in link.toVMM where order.descriptors.vm == vm { return }
+      for order in link.toVMM where order.descriptors.vms.contains(vm) { return }
     }
-    for held in host.held where held.2.descriptors.vm == vm { return }
+    for held in host.held where held.2.descriptors.vms.contains(vm) { return }
     trace("(the kernel destroys \(kernel.context))")
     kernel.destroyContext()
   }
@@ -160,14 +163,20 @@ extension World {
       if let claimant = vmm(truth.claimant), canGoOn(claimant) { return true }
       // Without a journal the registry hears only now who the claimant is.
       if host.registry.isSettling || host.journalIsGone { for vmm in vmms where canGoOn(vmm) { return true } }
-      if host.isUp, host.custody.ram, isGood(host.custody.state) { return true }
+      if host.isUp, host.custody.ram, isGood(host.custody.state, host.custody.vms) { return true }
+      if !host.isUp, !host.journalIsGone, let stored = host.stored, stored.restored(truth) != nil,
+        isGood(stored.held.state, stored.held.vms)
+      {
+        return true
+      }
       return hasSentWhatItTakes(truth.owner) || hasSentWhatItTakes(truth.claimant)
     }
   }
 
-  private func isGood(_ state: SavedState?) -> Bool {
+  /// Whether who has this state and descriptors of these VMs could go on.
+  private func isGood(_ state: SavedState?, _ vms: [Int]) -> Bool {
     guard let state, state.clock == kernel.clock else { return false }
-    return kernel.isUsable(state.token)
+    return kernel.isUsable(state.token, vms)
   }
 
   private func canGoOn(_ vmm: VMM) -> Bool {
@@ -178,18 +187,19 @@ extension World {
       switch source.state {
       case .running, .released: return false
       case .frozen: return kernel.isIn(vmm.vm)
-      case .contextSent, .staged: return kernel.isUsable(saved.token)
+      case .contextSent, .staged: return kernel.isUsable(saved.token, vmm.movableVMs)
       case .tookBack: return kernel.isIn(vmm.vm)
       }
     }
     switch vmm.successor?.state {
     case .received: return vmm.given?.clock == kernel.clock && kernel.isIn(vmm.vm)
-    case .claiming: return vmm.hasRAM && isGood(vmm.given)
-    case .refused(_, let returned): return returned != nil && vmm.hasRAM && isGood(vmm.given)
+    case .claiming: return vmm.hasRAM && isGood(vmm.given, vmm.movableVMs)
+    case .refused(_, let returned):
+      return returned != nil && vmm.hasRAM && isGood(vmm.given, vmm.movableVMs)
     case .prepared:
       return vmm.link?.toVMM.contains { order in
         guard case .claim = order.message else { return false }
-        return isGood(order.descriptors.state)
+        return isGood(order.descriptors.state, order.descriptors.contextVMs)
       } ?? false
     // The first owner has its verdict coming.
     case .attached: return host.truth?.owner == vmm.id && host.truth?.phase == .idle
@@ -202,8 +212,13 @@ extension World {
     guard host.isUp, let process, let links = host.links[process] else { return false }
     return links.contains { link in
       link.toRegistry.contains { record in
-        (record.descriptors.ram || host.custody.ram) && isGood(record.descriptors.state)
+        (record.descriptors.ram || host.custody.ram)
+          && isGood(record.descriptors.state, record.descriptors.vms + host.custody.vms)
       }
-    } || host.held.contains { $0.0 == process && $0.2.descriptors.ram && isGood($0.2.descriptors.state) }
+    }
+      || host.held.contains { held in
+        let brought = held.2.descriptors
+        return held.0 == process && brought.ram && isGood(brought.state, brought.vms)
+      }
   }
 }

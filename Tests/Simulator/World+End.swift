@@ -15,9 +15,14 @@ extension World {
       return true
     }
     if let claimant = stopped.first(where: { $0.id == truth?.claimant }) {
-      // Its death would take the context along, so only an operator may decide; with way `none` it
-      // is ended as long as somebody else can go on.
-      let mayWait = settings.way == .token || !host.custody.ram
+      // Its death would take the context along, so only an operator may decide; with way `none`, and with
+      // way `move` when its VM is in custody, it is ended as long as somebody else can go on.
+      let mayWait =
+        switch truth?.way {
+        case .token: true
+        case .move: !host.custody.ram || host.custody.successorVMs[claimant.id] == nil
+        case .none?, nil: !host.custody.ram
+        }
       guard mayWait else {
         throw Violation(
           property: .nothingLeft, text: "\(name(claimant.id)) hangs with the baton and is not ended")
@@ -63,8 +68,8 @@ extension World {
       }
       try checkNothingIsKept(journal)
     case .staged:
-      // That the token was used, only the next claimant can find out.
-      guard living.isEmpty, host.custody.ram, isRecoverable || settings.way == .token else {
+      // That the baton was used, only the next claimant can find out.
+      guard living.isEmpty, host.custody.ram, isRecoverable || kernel.isEncrypted else {
         throw Violation(property: .comesToAnEnd, text: "stays staged: \(describe(journal))")
       }
       coverage.count(.parked)
@@ -75,7 +80,7 @@ extension World {
   }
 
   private func checkNothingIsKept(_ journal: GuestRecord) throws(Violation) {
-    guard host.custody == .none else {
+    guard host.custody == HeldDescriptors() else {
       throw Violation(property: .nothingLeft, text: "custody keeps \(host.custody)")
     }
     guard journal.leaving.isEmpty, journal.claimant == nil else {
@@ -120,7 +125,7 @@ extension World {
     for vmm in vmms where vmm.isAlive && vmm !== next {
       throw Violation(property: .nothingLeft, text: "\(name(vmm.id)) is left over after one more handoff")
     }
-    guard host.custody == .none else {
+    guard host.custody == HeldDescriptors() else {
       throw Violation(property: .nothingLeft, text: "custody keeps \(host.custody) after one more handoff")
     }
   }

@@ -143,7 +143,7 @@ extension World {
     case .running, .staged, .tookBack, .released: return false
     }
     trace("FAULT: \(name(vmm.id)) goes on by itself")
-    try goOn(vmm, takeContextBack: source.state == .contextSent && settings.way == .token)
+    try goOn(vmm, takeContextBack: source.state == .contextSent)
     say(vmm, .resumed(handoff: source.handoff))
     return true
   }

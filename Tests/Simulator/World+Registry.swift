@@ -22,7 +22,8 @@ extension World {
       guard let report = Self.report(record.message) else { return }
       trace("registry takes \(Self.describe(record.message)) of \(name(vmm.id))")
       let isAlive = vmm.isAlive || breaks(.commitToDeadSuccessor)
-      return try handle(.report(vmm.id, report, isAlive: isAlive), record)
+      return try handle(
+        .report(vmm.id, report, isAlive: isAlive, bringsVM: !record.descriptors.contextVMs.isEmpty), record)
     }
     link.saidHello = true
     vmm.isRefused = false
@@ -39,8 +40,8 @@ extension World {
     let isAlive = vmm.isAlive || breaks(.commitToDeadSuccessor)
     try handle(
       .hello(
-        vmm.id, Report(hello.standing), reads: hello.reads, manifest: hello.manifest, isAlive: isAlive),
-      record)
+        vmm.id, Report(hello.standing), reads: hello.reads, manifest: hello.manifest, isAlive: isAlive,
+        bringsVM: !record.descriptors.contextVMs.isEmpty), record)
   }
 
   func noticeClose(_ link: Link, _ vmm: VMM) throws(Violation) {
@@ -107,7 +108,7 @@ extension World {
     host.deaths += 1
     host.isUp = false
     host.crashesInNextEvent = false
-    host.custody = .none
+    host.custody = HeldDescriptors()
     for links in host.links.values {
       for link in links {
         link.isOpenAtRegistry = false
@@ -130,14 +131,20 @@ extension World {
       host.journalIsGone = false
       host.journal = nil
       host.disk = nil
+      host.stored = nil
       host.registry = Registry(
         isSettling: true, numbersFrom: breaks(.reuseNumbers) ? 0 : 1_000_000 + UInt64(steps) * 1_000)
       return
     }
     trace("registry starts: \(journal.phase), owner \(name(journal.owner)), epoch \(journal.epoch)")
-    let (registry, effects) = Registry.restored([journal])
+    let held = host.stored?.restored(journal)
+    if held == nil { host.stored = nil }
+    host.custody = host.stored?.held ?? HeldDescriptors()
+    if held != nil { coverage.count(.restoredCustody) }
+    let (registry, effects) = Registry.restored([journal], held: held.map { [guest: $0] } ?? [:])
     host.registry = registry
-    for id in [journal.owner, journal.claimant].compactMap({ $0 }) + journal.leaving {
+    let successors = held?.custody.successors ?? []
+    for id in [journal.owner, journal.claimant].compactMap({ $0 }) + journal.leaving + successors {
       host.pidfds.insert(id)
     }
     for (_, effects) in effects { try perform(effects, nil) }
@@ -172,22 +179,23 @@ extension World {
   private func perform(_ effect: Effect, _ record: Record?) throws(Violation) {
     switch effect {
     case .journal(let entry): try write(entry)
-    case .send(let message, let process): try send(message, to: process)
+    case .send(let message, let process): try send(message, to: process, nil)
+    case .give(let message, let grant, let process): try send(message, to: process, grant)
     case .refuse(let process, let refusal):
       if refusal == .secondSuccessor { coverage.count(.secondSuccessors) }
-      try send(.refusal(refusal, ""), to: process)
+      try send(.refusal(refusal, ""), to: process, nil)
       vmm(process)?.isRefused = true
       let link = host.heardLink(of: process)
       link?.isOpenAtRegistry = false
       host.links[process]?.removeAll { $0 === link }
     case .keepDescriptors:
-      guard let descriptors = record?.descriptors else { return }
-      if descriptors.ram {
-        host.custody.ram = true
-        host.custody.vm = descriptors.vm
+      if let record {
+        keep(record)
+        store(record)
       }
-      if let state = descriptors.state { host.custody.state = state }
-    case .emptyCustody: host.custody = .none
+    case .emptyCustody:
+      host.custody = HeldDescriptors()
+      host.stored = nil
     case .fence(let process):
       guard let vmm = vmm(process), vmm.isAlive, !breaks(.skipFence) else { return }
       trace("registry ends \(name(process))")
@@ -221,19 +229,86 @@ extension World {
     host.disk = entry
   }
 
-  private func send(_ message: RegistryMessage, to process: ProcessID) throws(Violation) {
+  /// As RegistryService's custody: what a record's descriptors are, its message says.
+  private func keep(_ record: Record) {
+    let brought = record.descriptors
+    guard brought.ram || brought.state != nil else {
+      if let vm = brought.contextVMs.first { host.custody.successorVMs[record.from] = vm }
+      return
+    }
+    if let state = brought.state { host.custody.state = state }
+    guard brought.ram else { return }
+    host.custody.ram = true
+    if case .hello(let hello) = record.message, case .refused = hello.standing, hello.manifest?.way == .move {
+      host.custody.returnedVMs += brought.vms
+    } else {
+      host.custody.vm = brought.vm
+      host.custody.takeBackVM = brought.contextVMs.first
+    }
+  }
+
+  /// As RegistryService's store: everything but VMs that a claimant brought back, which came before under other
+  /// names.
+  private func store(_ record: Record) {
+    guard settings.storesCustody, let machine = host.registry[guest], let manifest = machine.manifest else {
+      return
+    }
+    let before = host.stored.flatMap {
+      $0.epoch == machine.record.epoch && $0.handoff == machine.record.handoff ? $0 : nil
+    }
+    var stored = StoredDescriptors(
+      epoch: machine.record.epoch, handoff: machine.record.handoff, held: host.custody, manifest: manifest,
+      stage: before?.stage)
+    stored.held.returnedVMs = []
+    if let before {
+      stored.held.vm = stored.held.vm ?? before.held.vm
+      stored.held.takeBackVM = stored.held.takeBackVM ?? before.held.takeBackVM
+    }
+    switch record.message {
+    case .stage(_, let stage): stored.stage = stage
+    case .hello(let hello):
+      switch hello.standing {
+      case .staged(_, let stage), .refused(_, .some(let stage)): stored.stage = stage
+      case .refused, .fresh, .attached, .claiming, .received, .tookBack, .running: break
+      }
+    case .offer, .ready, .received, .refused, .tookBack, .used, .resumed, .running, .declined,
+      .preflightReport, .ended, .described:
+      break
+    }
+    host.stored = stored
+  }
+
+  /// The VMs that go along, or those that must not, when that is what is broken.
+  private func vms(of grant: VMGrant, to process: ProcessID) -> [Int] {
+    var grant = grant
+    if breaks(.giveTakeBackVM), process != host.journal?.owner { grant.takeBack = true }
+    if breaks(.forgetDeadVMs) {
+      grant.takeBack = false
+      grant.successors = []
+    }
+    return host.custody.vms(of: grant)
+  }
+
+  private func send(
+    _ message: RegistryMessage, to process: ProcessID, _ grant: VMGrant?
+  ) throws(Violation) {
     var descriptors = Descriptors.none
+    if let grant { descriptors.contextVMs = vms(of: grant, to: process) }
     switch message {
     case .offered:
       guard host.custody.ram else {
         throw Violation(property: .custody, text: "an offer is passed on without its descriptors")
       }
-      descriptors = Descriptors(ram: true, state: nil, vm: host.custody.vm)
+      // With way `move` the VM is the baton: only a claimant sees it.
+      descriptors = Descriptors(ram: true, vm: host.journal?.way == .move ? nil : host.custody.vm)
     case .claim(let handoff, _):
       guard let state = host.custody.state, state.handoff == handoff else {
         throw Violation(property: .custody, text: "a claim is given without its state")
       }
       descriptors.state = state
+      guard host.journal?.way != .move || !descriptors.contextVMs.isEmpty else {
+        throw Violation(property: .custody, text: "a claim is given without the VM that has the context")
+      }
       try checkClaim(handoff, state, to: process)
     case .release: coverage.count(.releases)
     case .welcome, .prepare, .freeze, .takeBack, .run, .refusal, .preflight: break
@@ -242,7 +317,9 @@ extension World {
     trace("registry -> \(name(process)): \(Self.describe(message))")
     if link.isOpenAtVMM { link.toVMM.append(Order(message: message, descriptors: descriptors)) }
     if case .claim(let handoff, let stage) = message { giveTwice(handoff, stage, descriptors, process) }
-    if case .claim = message, breaks(.emptyCustodyEarly) { host.custody = .none }
+    if case .claim = message, breaks(.emptyCustodyEarly) {
+      host.custody = HeldDescriptors()
+    }
   }
 
   /// Broken on purpose: another living successor gets the same baton.

@@ -3,10 +3,31 @@ import BatonWire
 
 /// What the body of a VMM does around its machine.
 extension World {
-  func manifest() -> Manifest {
+  func manifest(_ vmm: VMM) -> Manifest {
     Manifest(
-      way: settings.way, vcpuCount: 1, files: [], regions: [], hasVM: settings.hasVM, names: [],
+      way: vmm.way, vcpuCount: 1, files: [], regions: [], hasVM: givesVM(vmm), names: [],
       format: StateFormat(name: "simulated", version: 1, features: 0))
+  }
+
+  /// With way `move` the source's VM is the baton and always goes along.
+  private func givesVM(_ vmm: VMM) -> Bool {
+    switch vmm.way {
+    case .none: false
+    case .token: settings.hasCustody
+    case .move: true
+    }
+  }
+
+  /// What a source offers, or presents again.
+  private func offered(_ vmm: VMM, state: SavedState?) -> Descriptors {
+    Descriptors(
+      ram: true, state: state, vm: givesVM(vmm) ? vmm.vm : nil,
+      contextVMs: vmm.way == .move && settings.hasCustody ? [vmm.takeBackVM].compactMap { $0 } : [])
+  }
+
+  /// A successor's own VM, for custody.
+  private func ownVM(_ vmm: VMM) -> [Int] {
+    vmm.manifest?.way == .move && settings.hasCustody ? [vmm.vm] : []
   }
 
   var stage: Stage {
@@ -19,7 +40,7 @@ extension World {
     guard let link = vmm.link, link.isOpenAtVMM else { return }
     trace("\(name(vmm.id)) -> registry: \(Self.describe(message))")
     guard link.isOpenAtRegistry else { return }
-    link.toRegistry.append(Record(message: message, descriptors: descriptors))
+    link.toRegistry.append(Record(from: vmm.id, message: message, descriptors: descriptors))
   }
 
   // MARK: Orders
@@ -64,10 +85,21 @@ extension World {
       guard let into = vmm.takeBackVM else {
         throw Violation(property: .nothingLost, text: "\(name(vmm.id)) has no VM to take back into")
       }
-      let succeeded = kernel.receive(vmm.saved?.token, into: into)
+      vmm.givenVMs = order.descriptors.contextVMs
+      let succeeded: Bool
+      if breaks(.trustOldVM), kernel.isIn(vmm.vm) {
+        vmm.saying = vmm.source?.tookBack(true)
+        return
+      } else {
+        succeeded = try receive(vmm, vmm.saved, into: into)
+      }
       if succeeded {
+        coverage.count(vmm.way == .move ? .movedBack : .receivedBack)
         vmm.vm = into
         vmm.takeBackVM = nil
+        vmm.givenVMs = []
+      } else if vmm.way == .move {
+        coverage.count(.foundMovedAway)
       }
       vmm.saying = vmm.source?.tookBack(succeeded)
     case .sayTookBack(let handoff): vmm.saying = .tookBack(handoff: handoff)
@@ -89,6 +121,7 @@ extension World {
       vmm.sourceVM = order.descriptors.vm
     case .claim:
       vmm.given = order.descriptors.state
+      vmm.givenVMs = order.descriptors.contextVMs
       vmm.claimLink = vmm.link
     case .run(let epoch, let isFresh):
       if isFresh, settings.breakage == nil, vmm.hasRAM {
@@ -108,18 +141,29 @@ extension World {
   }
 
   private func becomeSource(_ vmm: VMM, epoch: UInt64) {
-    vmm.source = Source(way: settings.way, epoch: epoch)
+    vmm.source = Source(way: vmm.way, epoch: epoch)
     vmm.successor = nil
     vmm.given = nil
     vmm.sourceVM = nil
+    vmm.givenVMs = []
     vmm.claimLink = nil
     vmm.preparing = nil
+  }
+
+  /// LOCAL_RECEIVE or MOVE. A MOVE waits for vCPUs that run, and moves the context from under them.
+  private func receive(_ vmm: VMM, _ state: SavedState?, into vm: Int) throws(Violation) -> Bool {
+    for other in vmms where other.isExecuting && vmm.movableVMs.contains(other.vm) && kernel.isIn(other.vm) {
+      throw Violation(
+        property: .contextIsThere,
+        text: "\(name(vmm.id)) moves the context from under \(name(other.id)), which runs it")
+    }
+    return kernel.receive(state?.token, outOf: vmm.movableVMs, into: vm)
   }
 
   /// The source goes on in place: nothing has left the process.
   func goOn(_ vmm: VMM, takeContextBack: Bool) throws(Violation) {
     if takeContextBack, let into = vmm.takeBackVM {
-      guard kernel.receive(vmm.saved?.token, into: into) else {
+      guard try receive(vmm, vmm.saved, into: into) else {
         throw Violation(
           property: .contextIsThere, text: "\(name(vmm.id)) cannot receive a token that never left it")
       }
@@ -165,8 +209,9 @@ extension World {
       try enter(vmm, from: vmm.given, epoch: nil)
       becomeSource(vmm, epoch: 0)
     } else if case .claiming = vmm.successor?.state {
-      if kernel.receive(vmm.given?.token, into: vmm.vm) {
+      if try receive(vmm, vmm.given, into: vmm.vm) {
         trace("\(name(vmm.id)) has received")
+        if vmm.manifest?.way == .move { coverage.count(.moved) }
         vmm.saying = vmm.successor?.received()
       } else {
         trace("\(name(vmm.id)) found the baton used")
@@ -178,13 +223,13 @@ extension World {
 
   private func prepare(_ vmm: VMM, _ handoff: UInt64) {
     guard vmm.source != nil else {
-      if let ready = vmm.successor?.prepared(handoff) { say(vmm, ready) }
+      if let ready = vmm.successor?.prepared(handoff) {
+        say(vmm, ready, Descriptors(contextVMs: ownVM(vmm)))
+      }
       return
     }
     vmm.takeBackVM = kernel.makeVM()
-    say(
-      vmm, .offer(handoff: handoff, manifest()),
-      Descriptors(ram: true, state: nil, vm: settings.hasVM ? vmm.vm : nil))
+    say(vmm, .offer(handoff: handoff, manifest(vmm)), offered(vmm, state: nil))
   }
 
   private func work(_ vmm: VMM, as source: Source) throws(Violation) {
@@ -192,9 +237,9 @@ extension World {
     case .frozen, .contextSent:
       // The source on its own: a frozen source that lost its registry goes on first.
       guard vmm.isConnected else {
-        return try goOn(vmm, takeContextBack: source.state == .contextSent && settings.way == .token)
+        return try goOn(vmm, takeContextBack: source.state == .contextSent)
       }
-      if source.state == .frozen, settings.way == .token, let saved = vmm.saved {
+      if source.state == .frozen, vmm.way == .token, let saved = vmm.saved {
         guard let token = kernel.localSend(from: vmm.vm, handoff: saved.handoff) else {
           throw Violation(property: .contextIsThere, text: "\(name(vmm.id)) gives up what it has not")
         }
@@ -208,8 +253,8 @@ extension World {
       }
     case .staged:
       trace("\(name(vmm.id)) goes on although it has staged")
-      if kernel.way == .token, let into = vmm.takeBackVM {
-        guard kernel.receive(vmm.saved?.token, into: into) else { return }
+      if kernel.isEncrypted, let into = vmm.takeBackVM {
+        guard try receive(vmm, vmm.saved, into: into) else { return }
         vmm.vm = into
       }
       try enter(vmm, from: vmm.saved, epoch: nil)
@@ -241,6 +286,7 @@ extension World {
       vmm.preparing = nil
       vmm.hasRAM = false
       vmm.sourceVM = nil
+      vmm.givenVMs = []
     }
     if breaks(.forgetStanding), isRenewed {
       standing = vmm.source.map { .running($0.epoch) } ?? .attached(prepared: 0)
@@ -251,16 +297,23 @@ extension World {
         name: vmm.isIlliterate ? "nothing" : "simulated", oldest: 1, newest: 1, features: 0))
     var descriptors = Descriptors.none
     switch standing {
-    case .fresh, .attached, .running, .tookBack: hello.manifest = manifest()
+    case .fresh, .running, .tookBack: hello.manifest = manifest(vmm)
+    case .attached(let prepared):
+      hello.manifest = vmm.manifest ?? manifest(vmm)
+      if prepared != 0 { descriptors.contextVMs = ownVM(vmm) }
     case .staged:
-      hello.manifest = manifest()
-      descriptors = Descriptors(ram: true, state: vmm.saved, vm: settings.hasVM ? vmm.vm : nil)
+      hello.manifest = manifest(vmm)
+      descriptors = offered(vmm, state: vmm.saved)
     case .refused(_, let returned):
       if returned != nil {
         hello.manifest = vmm.manifest
-        descriptors = Descriptors(ram: true, state: vmm.given, vm: vmm.sourceVM)
+        var vms = vmm.givenVMs
+        let first = vmm.sourceVM ?? (vms.isEmpty ? nil : vms.removeFirst())
+        descriptors = Descriptors(ram: true, state: vmm.given, vm: first, contextVMs: vms)
       }
-    case .claiming, .received: break
+    case .claiming, .received:
+      hello.manifest = vmm.manifest
+      descriptors.contextVMs = ownVM(vmm)
     }
     host.links[vmm.id, default: []].append(link)
     trace("\(name(vmm.id)) connects")

@@ -53,7 +53,7 @@ final class World {
     self.isTracing = isTracing
     guard let name = GuestName("vm1") else { preconditionFailure("vm1 is a name") }
     guest = name
-    kernel = Kernel(way: settings.way)
+    kernel = Kernel(isEncrypted: settings.ways != [.none])
     host = Host(isSettling: settings.beginsWithoutJournal)
     faultsLeft = settings.faults
     successorsLeft = settings.successors + 1
@@ -227,8 +227,8 @@ final class World {
     let number = vmms.count + 1
     let speed = settings.faults == 0 ? 4 : [1, 4, 16][random.below(3)]
     let vmm = VMM(
-      id: ProcessID(pid: Int32(number), startTime: UInt64(number)), vm: kernel.makeVM(), speed: speed,
-      successor: Successor(isFresh: isFresh))
+      id: ProcessID(pid: Int32(number), startTime: UInt64(number)), way: random.pick(settings.ways),
+      vm: kernel.makeVM(), speed: speed, successor: Successor(isFresh: isFresh))
     vmm.isIlliterate = settings.faults > 0 && !isQuiet && random.once(in: 40)
     vmms.append(vmm)
     trace("\(name(vmm.id)) starts")

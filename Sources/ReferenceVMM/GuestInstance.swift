@@ -1,6 +1,7 @@
 import Baton
 import BatonWire
 import LinuxOS
+import SEVDevice
 
 /// Everything of a guest that is in this process: RAM, devices, vCPUs, SEV context.
 final class GuestInstance {
@@ -14,7 +15,9 @@ final class GuestInstance {
   let names: [String]
   private(set) var machine: any Machine
   let sev: SEVContext?
-  /// The machine made ahead, into which a guest is taken back (way `token`).
+  /// What a misbehaving successor copies the guest's RAM from.
+  private var original: SharedMapping?
+  /// The machine made ahead, into which a guest is taken back (ways `token` and `move`).
   private var spare: (any Machine)?
 
   static let formatName = "baton-vmm"
@@ -37,9 +40,7 @@ final class GuestInstance {
 
   /// Loads a fresh guest. Nothing runs yet.
   static func fresh(_ options: VMMOptions, kind: MachineKind) throws -> GuestInstance {
-    let ram = try Memfd.create(
-      name: "baton-ram", byteCount: UInt64(options.configuration.ramBytes), pages: options.pages)
-    try ram.addSeals(.ram)
+    let ram = try freshRAM(options)
     let mapping = try SharedMapping(ram, byteCount: options.configuration.ramBytes)
     try mapping.keepPrivate()
     let disk = try options.diskPath.map { path throws(SystemError) in try Disk(path: path) }
@@ -47,13 +48,21 @@ final class GuestInstance {
       Console(try open(console))
     }
     let devices = MachineDevices(console: console ?? Console(), disk: disk)
-    let machine = try make(kind, mapping, options.configuration, devices, isFresh: true)
-    let sev =
-      options.sev == .model ? try SEVContext.launching(mapping, model: options.modelSocket) : nil
+    let named = try DescriptorList(duplicating: options.named.map(\.number))
+    let sev = options.sev == .model ? try SEVContext.fresh(mapping, options) : nil
+    let view = try privateView(sev, mapping, ram, options)
+    let machine = try make(kind, mapping, view, options.configuration, devices, isFresh: true)
+    try sev?.launch()
     return GuestInstance(
-      options, kind: kind, ram: ram, mapping: mapping, devices: devices,
-      named: try DescriptorList(duplicating: options.named.map(\.number)),
+      options, kind: kind, ram: ram, mapping: mapping, devices: devices, named: named,
       names: options.named.map(\.name), machine: machine, sev: sev)
+  }
+
+  private static func freshRAM(_ options: VMMOptions) throws(SystemError) -> OwnedDescriptor {
+    let ram = try Memfd.create(
+      name: "baton-ram", byteCount: UInt64(options.configuration.ramBytes), pages: options.pages)
+    try ram.addSeals(.ram)
+    return ram
   }
 
   /// Makes everything for a guest that still runs at its source. Writes no guest RAM.
@@ -70,13 +79,22 @@ final class GuestInstance {
           + "this VMM was started for \(options.configuration.ramBytes) and "
           + "\(options.configuration.vcpuCount)")
     }
-    guard (manifest.way == .token) == (options.sev == .model) else {
+    guard (manifest.way == .none) == (options.sev == .none) else {
       throw BatonError.unacceptable(.badManifest, "source and successor differ in --sev")
     }
-    guard let ram = parts.ram.popFirst() else {
+    let facts = SEVGuestFacts(manifest.details)
+    guard options.sev == .none || facts != nil else {
+      throw BatonError.unacceptable(.badManifest, "the manifest has no facts about the SEV guest")
+    }
+    guard var ram = parts.ram.popFirst() else {
       throw BatonError.unacceptable(.descriptorMismatch, "the offer has no RAM")
     }
-    let mapping = try SharedMapping(ram, byteCount: options.configuration.ramBytes, populate: true)
+    var mapping = try SharedMapping(ram, byteCount: options.configuration.ramBytes, populate: true)
+    let original = mapping
+    if options.misbehaviour == .copyRAM {
+      ram = try freshRAM(options)
+      mapping = try SharedMapping(ram, byteCount: options.configuration.ramBytes)
+    }
     try mapping.keepPrivate()
     var console: Console?
     var disk: Disk?
@@ -93,25 +111,47 @@ final class GuestInstance {
       }
     }
     let devices = MachineDevices(console: console ?? Console(), disk: disk)
-    let machine = try make(kind, mapping, options.configuration, devices, isFresh: false)
-    let sev = options.sev == .model ? try SEVContext.target(model: options.modelSocket) : nil
-    return GuestInstance(
+    let sev = try facts.map { facts in try SEVContext.target(manifest.way, facts, options) }
+    let view = try privateView(sev, mapping, ram, options)
+    let machine = try make(kind, mapping, view, options.configuration, devices, isFresh: false)
+    let instance = GuestInstance(
       options, kind: kind, ram: ram, mapping: mapping, devices: devices, named: named, names: names,
       machine: machine, sev: sev)
+    if options.misbehaviour == .copyRAM { instance.original = original }
+    return instance
+  }
+
+  /// Copies what the source left behind, when that is how this VMM misbehaves.
+  func copyRAM() {
+    guard let original else { return }
+    for offset in stride(from: 0, to: original.byteCount, by: 1 << 20) {
+      mapping.write(original.read(at: offset, count: min(1 << 20, original.byteCount - offset)), at: offset)
+    }
   }
 
   static let consoleName = "console"
   static let diskName = "disk"
 
+  private static func privateView(
+    _ sev: SEVContext?, _ mapping: SharedMapping, _ ram: borrowing OwnedDescriptor, _ options: VMMOptions,
+    inSpare: Bool = false
+  ) throws -> [PrivateMemory] {
+    guard let sev else { return [] }
+    return try sev.privateMemory(
+      of: GuestMemory(mapping, of: try ram.identity()), vcpus: options.configuration.vcpuCount,
+      inSpare: inSpare)
+  }
+
+  /// - Parameter view: How software vCPUs see private memory, one for each; none where they see what is in RAM.
   private static func make(
-    _ kind: MachineKind, _ mapping: SharedMapping, _ configuration: MachineConfiguration,
-    _ devices: MachineDevices, isFresh: Bool
+    _ kind: MachineKind, _ mapping: SharedMapping, _ view: [PrivateMemory],
+    _ configuration: MachineConfiguration, _ devices: MachineDevices, isFresh: Bool
   ) throws(MachineError) -> any Machine {
     switch (kind, isFresh) {
     case (.software, true):
-      try SoftwareMachine.loadingGuest(into: mapping, configuration, devices: devices)
+      try SoftwareMachine.loadingGuest(into: mapping, configuration, devices: devices, seenThrough: view)
     case (.software, false):
-      try SoftwareMachine.awaitingGuest(in: mapping, configuration, devices: devices)
+      try SoftwareMachine.awaitingGuest(in: mapping, configuration, devices: devices, seenThrough: view)
     case (.kvm, true): try KVMMachine.loadingGuest(into: mapping, configuration, devices: devices)
     case (.kvm, false): try KVMMachine.awaitingGuest(in: mapping, configuration, devices: devices)
     }
@@ -132,7 +172,7 @@ final class GuestInstance {
   func manifest() throws(SystemError) -> Manifest {
     let identity = try ram.identity()
     return Manifest(
-      way: sev == nil ? .none : .token, vcpuCount: UInt16(options.configuration.vcpuCount),
+      way: sev?.way ?? .none, vcpuCount: UInt16(options.configuration.vcpuCount),
       files: [
         RAMFile(device: identity.device, inode: identity.inode, byteCount: identity.byteCount)
       ],
@@ -141,12 +181,28 @@ final class GuestInstance {
           guestPhysicalAddress: 0, byteCount: UInt64(options.configuration.ramBytes), file: 0,
           fileOffset: 0)
       ],
-      hasVM: sev != nil && options.givesCustody,
+      hasVM: givesVM,
       names: deviceNames + names,
-      format: StateFormat(name: Self.formatName, version: options.stateFormat, features: features))
+      format: StateFormat(name: Self.formatName, version: options.stateFormat, features: features),
+      details: sev?.facts.encoded() ?? [])
   }
 
-  private var features: UInt64 {
+  /// Whether this process's VM goes along; with way `move` it is the baton.
+  private var givesVM: Bool {
+    switch sev?.way {
+    case .token: options.givesCustody
+    case .move: true
+    case .none?, nil: false
+    }
+  }
+
+  /// The VMs that only custody wants (way `move`): of a successor its own, of a source the one to take back into.
+  var successorVMNumber: Int32? { options.givesCustody ? sev?.vmNumber : nil }
+  var takeBackVMNumber: Int32? {
+    sev?.way == .move && options.givesCustody ? sev?.spareNumber : nil
+  }
+
+  var features: UInt64 {
     (kind == .kvm ? MachineStateFormat.Feature.kvmVCPUs : MachineStateFormat.Feature.softwareVCPUs)
       | (devices.disk == nil ? 0 : MachineStateFormat.Feature.disk)
   }
@@ -170,7 +226,8 @@ final class GuestInstance {
     guard let sev else { return }
     dropTakeBack()
     try sev.makeSpare()
-    spare = try Self.make(kind, mapping, options.configuration, devices, isFresh: false)
+    let view = try Self.privateView(sev, mapping, ram, options, inSpare: true)
+    spare = try Self.make(kind, mapping, view, options.configuration, devices, isFresh: false)
   }
 
   func dropTakeBack() {

@@ -13,6 +13,7 @@ public enum ReferenceVMM {
     SchedulingSlice.shortest.apply()
     let log: VMMLog
     do {
+      try occupyStandardNumbers()
       log = try VMMLog(options)
     } catch {
       StandardStream.error.write("baton-vmm: \(options.guest): opening the event log: \(error)\n")
@@ -26,7 +27,7 @@ public enum ReferenceVMM {
       log.say("\(error)")
       if case .refused(let refusal, let text) = error {
         log.event("refused", [("refusal", .text("\(refusal)")), ("text", .text(text))])
-        return VMMOutcome.refused.exitStatus
+        return VMMOutcome.refused(refusal).exitStatus
       }
       return VMMOutcome.failed.exitStatus
     } catch {
@@ -35,10 +36,32 @@ public enum ReferenceVMM {
     }
   }
 
+  /// Which vCPUs the guest gets, and why when they are not the best ones.
+  private static func vcpus(_ options: VMMOptions) throws -> (kind: MachineKind, reason: String?) {
+    guard options.sev == .model, options.kind != .software, try SEVContext.isCiphertext(options) else {
+      return try options.kind.resolve()
+    }
+    guard options.kind == .auto else {
+      throw MachineError.unusableConfiguration(
+        "the SEV model really encrypts memory, which real vCPUs cannot read; use --vcpu software")
+    }
+    return (.software, "the SEV model really encrypts memory: the guest runs on software vCPUs")
+  }
+
+  /// Opens what is not open of 0, 1 and 2: nothing else may get these numbers, of which a SEV guest's VMM gives
+  /// the first one to the firmware device.
+  private static func occupyStandardNumbers() throws(SystemError) {
+    while true {
+      let opened = try Files.open("/dev/null", .readWrite)
+      guard opened.number <= 2 else { return }
+      _ = opened.release()
+    }
+  }
+
   private static func live(
     _ options: VMMOptions, _ signals: SignalQueue, _ log: VMMLog
   ) throws -> VMMOutcome {
-    let (kind, reason) = try options.kind.resolve()
+    let (kind, reason) = try vcpus(options)
     if let reason { log.say(reason) }
     log.event(
       "started", [("guest", .text(options.guest)), ("vcpus", .text(kind == .kvm ? "kvm" : "software"))])

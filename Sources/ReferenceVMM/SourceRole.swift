@@ -54,6 +54,11 @@ struct SourceRole {
   private func end(_ guest: consuming RunningGuest) throws {
     instance.machine.stop()
     log.report(instance)
+    do {
+      try instance.sev?.retire()
+    } catch {
+      log.say("the ended guest's memory could not be unregistered: \(error)")
+    }
     try guest.end()
     instance.machine.end()
     log.event("ended")
@@ -79,8 +84,9 @@ struct SourceRole {
     let named = try instance.namedDescriptors()
     try running.offer(
       handoff: handoff, manifest, ram: [instance.ram.number],
-      vm: manifest.hasVM ? instance.sev?.vmNumber : nil, named: named.borrowedNumbers)
-    log.event("offered", [("handoff", .number(handoff))])
+      vm: manifest.hasVM ? instance.sev?.vmNumber : nil, named: named.borrowedNumbers,
+      takeBackVM: instance.takeBackVMNumber)
+    log.event("offered", [("handoff", .number(handoff)), ("way", .text("\(manifest.way)"))])
     CrashPoint.sourceOffered.reached()
   }
 
@@ -101,7 +107,7 @@ struct SourceRole {
     }
     var secret = [UInt8](repeating: 0, count: InfoToken.byteCount)
     defer { SecureBytes.wipe(&secret) }
-    if let sev = instance.sev {
+    if let sev = instance.sev, sev.way == .token {
       do {
         let token = try sev.send()
         token.write(into: &secret, at: 0)
@@ -114,7 +120,7 @@ struct SourceRole {
     }
     if frozen.isOverdue {
       log.say("the time to stage is over, the guest goes on here")
-      guard takeBack(secret, state) else { return .over(.failed) }
+      if instance.sev?.way == .token, takeBack(secret, state) != true { return .over(.failed) }
       return .goesOn(try frozen.goOn { runTakenBack(state) })
     }
     let staged = try frozen.stage(state: state, lastInstruction: lastInstruction) { envelope in
@@ -130,7 +136,7 @@ struct SourceRole {
     _ staged: consuming StagedGuest, _ secret: [UInt8], _ state: [UInt8]
   ) throws -> Next {
     let verdict = try staged.awaitVerdict(
-      takeBack: { takeBack(secret, state) },
+      takingBack: { vms in takeBack(secret, state, alsoOutOf: vms.borrowedNumbers) },
       alarm: {
         log.say(
           "the registry has been gone or silent for its deadline; the guest waits paused here, "
@@ -151,17 +157,34 @@ struct SourceRole {
     }
   }
 
-  /// Way `token`: receives the own token into the machine made ahead; false when it was used.
-  private func takeBack(_ secret: [UInt8], _ state: [UInt8]) -> Bool {
+  /// Receives the own token, or moves the own context, into the machine made ahead.
+  ///
+  /// - Parameter numbers: VMs of claimants that died, out of which the context may have to be moved.
+  /// - Returns: False when the baton was used, nil when nobody can say.
+  private func takeBack(
+    _ secret: [UInt8], _ state: [UInt8], alsoOutOf numbers: [Int32] = []
+  ) -> Bool? {
     guard let sev = instance.sev else { return true }
-    var copy = secret
-    guard let token = InfoToken(takingFrom: &copy, at: 0) else { return false }
+    let taking: SEVContext.Taking
+    switch sev.way {
+    case .move: taking = sev.moveBack(alsoOutOf: numbers)
+    case .token, .none:
+      var copy = secret
+      guard let token = InfoToken(takingFrom: &copy, at: 0) else { return false }
+      taking = sev.takeBack(token)
+    }
+    switch taking {
+    case .taken: break
+    case .used: return false
+    case .untouched(let error), .unknown(let error):
+      log.say("taking the guest back: \(error); it waits paused here, ask batonctl show")
+      return nil
+    }
     do {
-      try sev.takeBack(token)
       try instance.switchToSpare(restoring: state)
     } catch {
-      log.say("taking the guest back: \(error)")
-      return false
+      log.say("the guest was taken back and its state cannot be restored: \(error)")
+      return nil
     }
     CrashPoint.sourceTookBack.reached()
     log.event("tookBack")

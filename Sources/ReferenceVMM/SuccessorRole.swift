@@ -37,14 +37,15 @@ struct SuccessorRole {
     CrashPoint.successorOffered.reached()
     if options.misbehaviour == .decline {
       try offer.decline(.successorDeclined, "this VMM declines every offer")
-      return .over(.refused)
+      return .over(.refused(.successorDeclined))
     }
     do {
       try offer.check()
     } catch {
       log.say("\(error); the guest runs on at its source")
-      try offer.decline(refusal(of: error), "\(error)")
-      return .over(.refused)
+      let refusal = refusal(of: error)
+      try offer.decline(refusal, "\(error)")
+      return .over(.refused(refusal))
     }
     let manifest = offer.manifest
     let taken = try offer.take()
@@ -55,16 +56,17 @@ struct SuccessorRole {
       instance = try GuestInstance.successor(options, kind: kind, manifest: manifest, parts: parts)
     } catch {
       log.say("preparing to take the guest: \(error); the guest runs on at its source")
-      try next.decline((error as? BatonError).map(refusal) ?? .successorDeclined, "\(error)")
-      return .over(.refused)
+      let refusal = (error as? BatonError).map(refusal) ?? .successorDeclined
+      try next.decline(refusal, "\(error)")
+      return .over(.refused(refusal))
     }
     // What the owner will say of its guest is put together here, not between verdict and run.
     let owned = try instance.manifest()
-    let prepared = try next.ready()
+    let prepared = try next.ready(vm: manifest.way == .move ? instance.successorVMNumber : nil)
     log.event("ready")
     CrashPoint.successorReady.reached()
     switch try prepared.awaitClaim(milliseconds: options.patienceMilliseconds) {
-    case .claim(let claim): return .over(try use(claim, instance, owned))
+    case .claim(let claim): return .over(try use(claim, instance, owned, offered: manifest.way))
     case .offered(let again):
       instance.machine.end()
       return .offeredAgain(again)
@@ -84,12 +86,12 @@ struct SuccessorRole {
   // MARK: From the baton to the verdict
 
   private func use(
-    _ claim: consuming Claim, _ instance: GuestInstance, _ manifest: Manifest
+    _ claim: consuming Claim, _ instance: GuestInstance, _ manifest: Manifest, offered: Way
   ) throws -> VMMOutcome {
     CrashPoint.successorClaimed.reached()
     if options.misbehaviour == .returnBaton {
       try claim.giveBack()
-      return .refused
+      return .refused(.successorDeclined)
     }
     var envelope: [UInt8]
     let state: [UInt8]
@@ -101,19 +103,26 @@ struct SuccessorRole {
     } catch {
       log.say("\(error); the baton goes back unused")
       try claim.giveBack()
-      return .refused
+      return .refused(.successorDeclined)
     }
     defer { SecureBytes.wipe(&envelope) }
-    switch receive(&envelope, instance) {
-    case .received: break
+    switch receive(&envelope, claim.vms.borrowedNumbers, instance, offered) {
+    case .taken: break
     case .used:
+      log.say("the baton was used")
       try claim.foundUsed()
-      return .refused
-    case .untouched:
+      return .refused(.batonUsed)
+    case .untouched(let error):
+      log.say("\(error); the baton goes back unused")
       try claim.giveBack()
-      return .refused
+      return .refused(.successorDeclined)
+    case .unknown(let error):
+      // This process's end settles who may go on.
+      log.say("\(error)")
+      return .failed
     }
     CrashPoint.successorContextReceived.reached()
+    instance.copyRAM()
     do {
       try instance.machine.restore(state)
     } catch {
@@ -133,20 +142,18 @@ struct SuccessorRole {
     }
   }
 
-  private enum Reception { case received, used, untouched }
-
-  private func receive(_ envelope: inout [UInt8], _ instance: GuestInstance) -> Reception {
-    guard let sev = instance.sev else { return .received }
-    guard let token = InfoToken(takingFrom: &envelope, at: StateEnvelope.batonOffset) else {
-      log.say("the staged state has no baton")
-      return .untouched
-    }
-    do throws(SEVError) {
-      try sev.receive(token)
-      return .received
-    } catch {
-      log.say("\(error)")
-      return error.reason == .badAddress ? .used : .untouched
+  /// - Parameter numbers: The VMs that came with the claim (way `move`).
+  private func receive(
+    _ envelope: inout [UInt8], _ numbers: [Int32], _ instance: GuestInstance, _ offered: Way
+  ) -> SEVContext.Taking {
+    guard let sev = instance.sev else { return .taken }
+    switch offered {
+    case .none: return .taken
+    case .move: return sev.move(outOf: numbers)
+    case .token:
+      // A staged state without a token is one whose token was taken out before.
+      guard let token = InfoToken(takingFrom: &envelope, at: StateEnvelope.batonOffset) else { return .used }
+      return sev.receive(token)
     }
   }
 

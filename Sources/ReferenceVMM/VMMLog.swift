@@ -1,5 +1,6 @@
-import BatonWire
+public import BatonWire
 import LinuxOS
+import SEVABI
 
 /// What the VMM says: sentences for people on stderr, events as JSON lines where asked for.
 final class VMMLog {
@@ -29,7 +30,7 @@ final class VMMLog {
     event("released", refusal.map { [("refusal", .text("\($0)"))] } ?? [])
     guard let refusal else { return .released }
     say("released: \(refusal)")
-    return .refused
+    return .refused(refusal)
   }
 
   func event(_ name: String, _ fields: [(String, VMMEventLog.Value)] = []) {
@@ -39,25 +40,39 @@ final class VMMLog {
   /// The guest's own verdict.
   func report(_ instance: GuestInstance) {
     guard let report = try? instance.machine.report() else { return }
-    events.write(
-      "report",
-      [
-        ("report", VMMEventLog.Value(report)),
-        ("remarks", .list(instance.machine.remarks)),
-        ("consoleLines", .number(instance.devices.console.lineCount)),
-      ])
+    var fields: [(String, VMMEventLog.Value)] = [
+      ("report", VMMEventLog.Value(report)),
+      ("remarks", .list(instance.machine.remarks)),
+      ("consoleLines", .number(instance.devices.console.lineCount)),
+    ]
+    if let sev = instance.sev {
+      do {
+        fields.append(("guestState", .number(UInt64(try sev.guestStatus().state))))
+      } catch {
+        say("the firmware does not tell the guest's state: \(error)")
+      }
+    }
+    events.write("report", fields)
   }
 }
 
 /// How the life of a VMM process ended.
-public enum VMMOutcome: Int32, Sendable {
-  /// The guest went to its successor, or ended by request.
-  case released = 0
-  case ended = 100
+public enum VMMOutcome: Hashable, Sendable {
+  /// The guest went to its successor.
+  case released
+  /// The guest ended by request.
+  case ended
   /// Something failed; stderr says what and where the guest is.
-  case failed = 1
-  /// The registry refused; nothing of the guest was touched.
-  case refused = 3
+  case failed
+  /// The registry, or this process itself, said no.
+  case refused(Refusal)
 
-  public var exitStatus: Int32 { self == .ended ? 0 : rawValue }
+  /// 0 when all went as it should, else 1 or the refusal's own status.
+  public var exitStatus: Int32 {
+    switch self {
+    case .released, .ended: 0
+    case .failed: 1
+    case .refused(let refusal): refusal.exitCode
+    }
+  }
 }

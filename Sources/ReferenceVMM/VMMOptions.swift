@@ -12,6 +12,8 @@ public struct VMMOptions: Sendable {
     case returnBaton = "return-baton"
     /// Declines every offer.
     case decline
+    /// Runs the guest in a copy of its RAM, as if it could be copied.
+    case copyRAM = "copy-ram"
   }
 
   public var guest: String
@@ -19,6 +21,10 @@ public struct VMMOptions: Sendable {
   public var pages: PageSize
   public var kind: MachineKindChoice
   public var sev: SEVChoice
+  /// How a SEV guest is handed on from here.
+  public var handoff: HandoffChoice
+  /// Encrypt the register state of a fresh SEV guest too (SEV-ES); a successor learns it from its source.
+  public var encryptsState: Bool
   public var modelSocket: String
   public var registry: String
   public var diskPath: String?
@@ -28,7 +34,8 @@ public struct VMMOptions: Sendable {
   public var events: String?
   /// Inherited descriptors that travel with the guest, by name.
   public var named: [(name: String, number: Int32)]
-  /// Whether the VM descriptor goes into custody, so that a staged guest outlives its source.
+  /// Whether VM descriptors go into custody, so that a staged guest outlives its VMMs. With way `move` the
+  /// source's VM always does; the others then stay out.
   public var givesCustody: Bool
   /// Insist on being the first owner.
   public var isFresh: Bool
@@ -45,6 +52,8 @@ public struct VMMOptions: Sendable {
     pages = .base
     kind = .auto
     sev = .none
+    handoff = .auto
+    encryptsState = false
     modelSocket = "/run/baton/sevmodeld"
     registry = "/run/baton/handoff"
     named = []

@@ -3,6 +3,7 @@ import LinuxOS
 public import ReferenceVMM
 
 extension VMMOptions.SEVChoice: ExpressibleByArgument {}
+extension HandoffChoice: ExpressibleByArgument {}
 extension VMMOptions.Misbehaviour: ExpressibleByArgument {}
 extension MachineKindChoice: ExpressibleByArgument {}
 
@@ -16,8 +17,11 @@ struct BatonVMM: ParsableCommand {
       registry decides. SIGTERM ends the guest properly, SIGUSR1 writes the guest's report to --events.
 
       Exit status: 0 the guest went to its successor or ended; 1 something failed, stderr says what \
-      and where the guest is; 3 the registry refused, the guest is where it was; 64 usage.
-      """)
+      and where the guest is; 64 usage. A refusal ends with the status that batonctl has for it: 3 the \
+      guest is safe where it was, 4 it is lost, 7 not allowed, 10 another owner or successor is there, \
+      11 ask batonctl where it stands, 12 it has ended, 1 nothing was tried.
+      """,
+    version: ProgramVersion.text)
 
   @Option(help: "The guest's name: a letter or digit, then up to 62 of letters, digits, _ . -")
   var vm: String
@@ -33,6 +37,13 @@ struct BatonVMM: ParsableCommand {
 
   @Option(help: "Make the guest a SEV guest of the software model.")
   var sev = VMMOptions.SEVChoice.none
+
+  @Flag(help: "Encrypt the guest's register state too (SEV-ES); a successor learns it from its source.")
+  var sevEs = false
+
+  @Option(
+    help: "How a SEV guest is handed on: by LOCAL_SEND's token, by moving its context, or as the host can.")
+  var handoff = HandoffChoice.auto
 
   @Option(help: "Socket of sevmodeld.")
   var modelSocket = "/run/baton/sevmodeld"
@@ -62,12 +73,12 @@ struct BatonVMM: ParsableCommand {
   var patience: UInt64 = 60_000
 
   @Option(help: "What the registry shows as this binary's build.")
-  var build = "baton-vmm \(BatonVMM.version)"
+  var build = "baton-vmm \(ProgramVersion.text)"
 
   @Option(help: "Write device state in this older format.")
   var stateFormat: UInt16 = MachineStateFormat.current
 
-  @Flag(help: "Keep the VM descriptor out of the registry's custody: a staged guest dies with its source.")
+  @Flag(help: "Keep VM descriptors out of the registry's custody: a staged guest may die with its VMM.")
   var noCustody = false
 
   @Flag(help: "Insist on being the first owner.")
@@ -76,7 +87,9 @@ struct BatonVMM: ParsableCommand {
   @Option(help: .hidden)
   var misbehave: VMMOptions.Misbehaviour?
 
-  static let version = "0.1.0"
+  func validate() throws {
+    if sevEs, sev == .none { throw ValidationError("--sev-es needs a SEV guest: --sev model") }
+  }
 
   func run() throws {
     var options = VMMOptions(
@@ -86,6 +99,8 @@ struct BatonVMM: ParsableCommand {
     options.pages = hugepages.pages
     options.kind = vcpu
     options.sev = sev
+    options.handoff = handoff
+    options.encryptsState = sevEs
     options.modelSocket = modelSocket
     options.registry = registry
     options.diskPath = disk

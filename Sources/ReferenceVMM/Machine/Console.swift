@@ -10,25 +10,22 @@ public final class Console: Sendable {
   /// A guest whose output waits says nothing new, so no more than a line or two ever does.
   static let maximumPendingBytes = 4096
 
-  private struct Output: ~Copyable {
-    let descriptor: OwnedDescriptor?
+  private struct Output {
     var pending: [UInt8] = []
     var lineCount: UInt64 = 0
     var failure: SystemError?
 
-    init(_ descriptor: consuming OwnedDescriptor?) {
-      self.descriptor = descriptor
-      pending.reserveCapacity(Console.maximumPendingBytes)
-    }
+    init() { pending.reserveCapacity(Console.maximumPendingBytes) }
   }
 
-  private let output: Mutex<Output>
+  private let descriptor: OwnedDescriptor?
+  private let output = Mutex(Output())
 
   /// Writes to `descriptor` (a pipe, a file, a terminal) and owns it.
-  public init(_ descriptor: consuming OwnedDescriptor) { output = Mutex(Output(descriptor)) }
+  public init(_ descriptor: consuming OwnedDescriptor) { self.descriptor = .some(consume descriptor) }
 
   /// Takes everything and shows it to nobody.
-  public init() { output = Mutex(Output(nil)) }
+  public init() { descriptor = nil }
 
   /// Why writing failed for good, or nil.
   public var failure: SystemError? { output.withLock { $0.failure } }
@@ -38,11 +35,9 @@ public final class Console: Sendable {
 
   /// A second descriptor of the same open file, to be handed over; nil when there is none.
   public func duplicateDescriptor() throws(SystemError) -> OwnedDescriptor? {
-    try output.withLock { (output) throws(SystemError) in
-      switch output.descriptor {
-      case .some(let descriptor): try descriptor.duplicate()
-      case .none: nil
-      }
+    switch descriptor {
+    case .some(let descriptor): try descriptor.duplicate()
+    case .none: nil
     }
   }
 
@@ -53,7 +48,7 @@ public final class Console: Sendable {
     output.withLock {
       $0.pending.append(contentsOf: bytes)
       for byte in bytes where byte == Self.lineFeed { $0.lineCount += 1 }
-      return Self.flush(&$0, partialLines: false)
+      return flush(&$0, partialLines: false)
     }
   }
 
@@ -61,7 +56,7 @@ public final class Console: Sendable {
   ///
   /// - Parameter partialLines: Whether the begin of a line is passed on too.
   func flush(partialLines: Bool = false) -> Bool {
-    output.withLock { Self.flush(&$0, partialLines: partialLines) }
+    output.withLock { flush(&$0, partialLines: partialLines) }
   }
 
   private static let lineFeed: UInt8 = 0x0A
@@ -79,13 +74,13 @@ public final class Console: Sendable {
     }
   }
 
-  private static func flush(_ output: inout Output, partialLines: Bool) -> Bool {
+  private func flush(_ output: inout Output, partialLines: Bool) -> Bool {
     var ready =
       partialLines
       ? output.pending.count
-      : (output.pending.lastIndex(of: lineFeed) ?? -1) + 1
+      : (output.pending.lastIndex(of: Self.lineFeed) ?? -1) + 1
     while ready > 0 {
-      switch output.descriptor {
+      switch descriptor {
       case .none:
         output.pending.removeFirst(ready)
         ready = 0

@@ -1,3 +1,5 @@
+import BatonWire
+
 /// What the console and the disk carry to the successor.
 struct DeviceState: Hashable {
   /// Number of the next console line, as the console device counts them.
@@ -9,16 +11,16 @@ struct DeviceState: Hashable {
 
   func encoded(format: UInt16) throws(MachineStateError) -> [UInt8] {
     var writer = ByteWriter(capacity: 32 + pendingConsole.count)
-    writer.append(consoleSequence)
-    writer.append(diskSequence)
+    writer.write(consoleSequence)
+    writer.write(diskSequence)
     if format == 1 {
       guard pendingConsole.isEmpty else {
         throw .cannotExpress(
           format: format, what: "\(pendingConsole.count) bytes of console output that wait for a reader")
       }
     } else {
-      writer.append(UInt32(pendingConsole.count))
-      writer.append(contentsOf: pendingConsole)
+      writer.write(UInt32(pendingConsole.count))
+      writer.write(raw: pendingConsole)
     }
     return writer.bytes
   }
@@ -26,7 +28,7 @@ struct DeviceState: Hashable {
   init() {}
 
   init(decoding bytes: [UInt8], format: UInt16) throws(MachineStateError) {
-    var reader = ByteReader(bytes[...])
+    var reader = ByteReader(bytes)
     consoleSequence = try reader.take(UInt64.self)
     diskSequence = try reader.take(UInt64.self)
     if format >= 2 {
@@ -34,7 +36,7 @@ struct DeviceState: Hashable {
       guard count <= Console.maximumPendingBytes else {
         throw .implausible("\(count) bytes of console output wait for a reader")
       }
-      pendingConsole = [UInt8](try reader.take(count: count))
+      pendingConsole = try reader.take(count: count)
     }
     guard reader.remaining == 0 else { throw .trailingBytes(reader.remaining) }
   }

@@ -1,3 +1,4 @@
+import BatonWire
 public import LinuxOS
 
 /// A disk image that one guest writes to, held under an open-file-description write lock.
@@ -42,11 +43,11 @@ public final class Disk: Sendable {
   /// Writes sequence number `sequence` into its sector.
   func write(_ sequence: UInt64) throws(SystemError) {
     var writer = ByteWriter(capacity: Self.sectorBytes)
-    writer.append(Self.magic)
-    writer.append(sequence)
-    writer.append(MonotonicClock.now())
-    writer.append(sequence ^ Self.magic)
-    writer.append(contentsOf: [UInt8](repeating: 0, count: Self.sectorBytes - writer.bytes.count))
+    writer.write(Self.magic)
+    writer.write(sequence)
+    writer.write(MonotonicClock.now())
+    writer.write(sequence ^ Self.magic)
+    writer.write(raw: [UInt8](repeating: 0, count: Self.sectorBytes - writer.bytes.count))
     try descriptor.write(writer.bytes, at: (sequence % sectorCount) * UInt64(Self.sectorBytes))
   }
 
@@ -55,7 +56,7 @@ public final class Disk: Sendable {
     var found: [UInt64] = []
     for sector in 0..<sectorCount {
       let bytes = try descriptor.read(count: 32, at: sector * UInt64(Self.sectorBytes))
-      var reader = ByteReader(bytes[...])
+      var reader = ByteReader(bytes)
       guard let magic = try? reader.take(UInt64.self), magic == Self.magic,
         let sequence = try? reader.take(UInt64.self), (try? reader.take(UInt64.self)) != nil,
         let check = try? reader.take(UInt64.self), check == sequence ^ Self.magic

@@ -1,5 +1,6 @@
 public import KVM
 public import LinuxOS
+public import SEVDevice
 
 /// Why a machine could not do what was asked. The guest's RAM is untouched by every refusal.
 public enum MachineError: Error, Hashable, Sendable {
@@ -13,6 +14,8 @@ public enum MachineError: Error, Hashable, Sendable {
   case state(MachineStateError)
   /// A call of the KVM interface failed.
   case kvm(KVMError)
+  /// A software vCPU cannot reach its private memory.
+  case privateMemory(SEVError)
   /// Another system call failed.
   case system(SystemError)
 }
@@ -27,6 +30,7 @@ extension MachineError: CustomStringConvertible {
       "The machine cannot \(attempted) while it is \(phase.rawValue)"
     case .state(let error): error.description
     case .kvm(let error): error.description
+    case .privateMemory(let error): "A software vCPU has no access to its memory: \(error)"
     case .system(let error): error.description
     }
   }

@@ -1,3 +1,5 @@
+import BatonWire
+
 /// Saved state of a machine, without guest RAM.
 ///
 /// The bytes are little-endian: a header of 32 bytes (magic, format, kind, features, RAM size, vCPU
@@ -62,27 +64,27 @@ public struct MachineState: Hashable, Sendable {
   public func encoded() -> [UInt8] {
     let total = sections.reduce(Self.headerBytes) { $0 + 8 + $1.bytes.count }
     var writer = ByteWriter(capacity: total)
-    writer.append(Self.magic)
-    writer.append(format)
-    writer.append(kind)
-    writer.append(UInt8(0))
-    writer.append(features)
-    writer.append(ramBytes)
-    writer.append(UInt16(vcpuCount))
-    writer.append(UInt16(sections.count))
-    writer.append(UInt32(total))
+    writer.write(Self.magic)
+    writer.write(format)
+    writer.write(kind)
+    writer.write(UInt8(0))
+    writer.write(features)
+    writer.write(ramBytes)
+    writer.write(UInt16(vcpuCount))
+    writer.write(UInt16(sections.count))
+    writer.write(UInt32(total))
     for section in sections {
-      writer.append(section.key.section.rawValue)
-      writer.append(UInt16(section.key.index))
-      writer.append(UInt32(section.bytes.count))
-      writer.append(contentsOf: section.bytes)
+      writer.write(section.key.section.rawValue)
+      writer.write(UInt16(section.key.index))
+      writer.write(UInt32(section.bytes.count))
+      writer.write(raw: section.bytes)
     }
     return writer.bytes
   }
 
   /// Reads what ``encoded()`` wrote. Every byte is accounted for; nothing else is accepted.
   public init(decoding bytes: [UInt8]) throws(MachineStateError) {
-    var reader = ByteReader(bytes[...])
+    var reader = ByteReader(bytes)
     guard bytes.count >= Self.headerBytes else {
       throw .truncated(needed: Self.headerBytes, available: bytes.count)
     }
@@ -113,7 +115,7 @@ public struct MachineState: Hashable, Sendable {
       guard !sections.contains(where: { $0.key == key }) else {
         throw .repeatedSection(section, index: key.index)
       }
-      sections.append((key, [UInt8](try reader.take(count: length))))
+      sections.append((key, try reader.take(count: length)))
     }
     guard reader.remaining == 0 else { throw .trailingBytes(reader.remaining) }
   }

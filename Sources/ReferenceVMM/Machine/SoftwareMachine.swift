@@ -20,7 +20,15 @@ public final class SoftwareMachine: Machine {
   public static func loadingGuest(
     into memory: SharedMapping, _ configuration: MachineConfiguration, devices: MachineDevices
   ) throws(MachineError) -> SoftwareMachine {
-    let machine = try SoftwareMachine(memory, configuration, devices, phase: .loaded)
+    try loadingGuest(into: memory, configuration, devices: devices, seenThrough: [])
+  }
+
+  /// - Parameter privateMemory: How each vCPU sees its memory; none where it sees what is in RAM.
+  static func loadingGuest(
+    into memory: SharedMapping, _ configuration: MachineConfiguration, devices: MachineDevices,
+    seenThrough privateMemory: [PrivateMemory]
+  ) throws(MachineError) -> SoftwareMachine {
+    let machine = try SoftwareMachine(memory, privateMemory, configuration, devices, phase: .loaded)
     GuestLoader.load(
       into: memory, configuration, kind: .software, tickKilohertz: 1_000_000,
       hasDisk: devices.disk != nil, hasKVMClock: true)
@@ -31,12 +39,20 @@ public final class SoftwareMachine: Machine {
   public static func awaitingGuest(
     in memory: SharedMapping, _ configuration: MachineConfiguration, devices: MachineDevices
   ) throws(MachineError) -> SoftwareMachine {
-    try SoftwareMachine(memory, configuration, devices, phase: .prepared)
+    try SoftwareMachine(memory, [], configuration, devices, phase: .prepared)
+  }
+
+  /// - Parameter privateMemory: How each vCPU sees its memory; none where it sees what is in RAM.
+  static func awaitingGuest(
+    in memory: SharedMapping, _ configuration: MachineConfiguration, devices: MachineDevices,
+    seenThrough privateMemory: [PrivateMemory]
+  ) throws(MachineError) -> SoftwareMachine {
+    try SoftwareMachine(memory, privateMemory, configuration, devices, phase: .prepared)
   }
 
   private init(
-    _ memory: SharedMapping, _ configuration: MachineConfiguration, _ devices: MachineDevices,
-    phase: MachinePhase
+    _ memory: SharedMapping, _ privateMemory: [PrivateMemory], _ configuration: MachineConfiguration,
+    _ devices: MachineDevices, phase: MachinePhase
   ) throws(MachineError) {
     try configuration.validate(mappedBytes: memory.byteCount)
     self.memory = memory
@@ -45,7 +61,9 @@ public final class SoftwareMachine: Machine {
     let board = SoftwareBoard(memory: memory, devices: devices)
     self.board = board
     let vcpus = (0..<configuration.vcpuCount).map {
-      SoftwareVCPU(index: $0, memory: memory, board: board, configuration: configuration)
+      SoftwareVCPU(
+        index: $0, memory: memory, privateMemory: $0 < privateMemory.count ? privateMemory[$0] : nil,
+        board: board, configuration: configuration)
     }
     self.vcpus = vcpus
     var threads: [OSThread] = []
@@ -180,8 +198,13 @@ public final class SoftwareMachine: Machine {
     return longest
   }
 
-  /// A software vCPU always goes on.
-  public var failure: MachineError? { nil }
+  /// A software vCPU goes on as long as its memory is there.
+  public var failure: MachineError? {
+    for vcpu in vcpus {
+      if let failure = vcpu.failure { return .privateMemory(failure) }
+    }
+    return nil
+  }
 
   /// A software guest's clock goes on by itself.
   public var remarks: [String] { [] }

@@ -1,5 +1,7 @@
+import BatonWire
 import GuestImage
 import LinuxOS
+import SEVDevice
 import Synchronization
 
 /// One software vCPU: a thread that does what the guest under KVM does, with registers of its own.
@@ -24,7 +26,7 @@ final class SoftwareVCPU: Sendable {
     func encoded() -> [UInt8] {
       var writer = ByteWriter(capacity: Self.byteCount)
       for value in [counter, cursor, generation, lastStamp, timerDeadline, clockOffset] {
-        writer.append(value)
+        writer.write(value)
       }
       return writer.bytes
     }
@@ -35,7 +37,7 @@ final class SoftwareVCPU: Sendable {
       guard bytes.count == Self.byteCount else {
         throw .wrongSectionSize(.softwareVCPU, bytes: bytes.count)
       }
-      var reader = ByteReader(bytes[...])
+      var reader = ByteReader(bytes)
       counter = try reader.take(UInt64.self)
       cursor = try reader.take(UInt64.self)
       generation = try reader.take(UInt64.self)
@@ -57,15 +59,21 @@ final class SoftwareVCPU: Sendable {
   let feltPause = Atomic<UInt64>(0)
   private let parkOrder = Atomic<UInt32>(0)
   private let memory: SharedMapping
+  /// Nil when what is in RAM is what the guest sees.
+  private let privateMemory: PrivateMemory?
+  /// Why it stands still although it may run.
+  private let trouble = Mutex<SEVError?>(nil)
   private let board: SoftwareBoard
   private let page: Int
   private let dutyPercent: UInt64
 
   init(
-    index: Int, memory: SharedMapping, board: SoftwareBoard, configuration: MachineConfiguration
+    index: Int, memory: SharedMapping, privateMemory: PrivateMemory?, board: SoftwareBoard,
+    configuration: MachineConfiguration
   ) {
     self.index = index
     self.memory = memory
+    self.privateMemory = privateMemory
     self.board = board
     page = GuestABI.vcpuPagesOffset + index * GuestABI.pageBytes
     dutyPercent = UInt64(configuration.dutyPercent)
@@ -82,6 +90,9 @@ final class SoftwareVCPU: Sendable {
         "vCPU \(index) is at page \(registers.cursor) of \(pages), pass \(registers.generation)")
     }
   }
+
+  /// Why it cannot go on, if it cannot.
+  var failure: SEVError? { trouble.withLock { $0 } }
 
   /// Orders the vCPU to park; ``waitUntilParked()`` waits for it. Control thread only.
   func tellToPark() { parkOrder.store(gate.park(), ordering: .relaxed) }
@@ -109,7 +120,13 @@ final class SoftwareVCPU: Sendable {
     var now = first
     var burstBegin = first
     while gate.isValid(permission) {
-      iterate(&registers, parameters, now)
+      do throws(SEVError) {
+        try iterate(&registers, parameters, now)
+      } catch {
+        trouble.withLock { $0 = error }
+        while gate.isValid(permission) { gate.sleep(permission, nanoseconds: 1_000_000_000) }
+        break
+      }
       now = MonotonicClock.now()
       if dutyPercent < 100 && now &- burstBegin >= Self.burstNanoseconds {
         gate.sleep(permission, nanoseconds: (now &- burstBegin) * (100 - dutyPercent) / dutyPercent)
@@ -147,7 +164,9 @@ final class SoftwareVCPU: Sendable {
   private func store(_ word: Int, _ value: UInt64) { memory.store64(value, at: page + word) }
   private func increment(_ word: Int) { store(word, load(word) &+ 1) }
 
-  private func iterate(_ registers: inout Registers, _ parameters: Parameters, _ now: UInt64) {
+  private func iterate(
+    _ registers: inout Registers, _ parameters: Parameters, _ now: UInt64
+  ) throws(SEVError) {
     if registers.lastStamp != 0 {
       if now < registers.lastStamp {
         increment(GuestABI.VCPU.backwards)
@@ -175,7 +194,7 @@ final class SoftwareVCPU: Sendable {
       registers.timerDeadline = now &+ parameters.timerPeriod
     }
 
-    testPage(registers, parameters)
+    try testPage(registers, parameters)
     registers.cursor &+= parameters.vcpuCount
     if registers.cursor >= parameters.pageCount {
       registers.cursor = UInt64(index)
@@ -188,17 +207,39 @@ final class SoftwareVCPU: Sendable {
   }
 
   /// Checks that the page holds exactly what the pass before wrote, then writes this pass.
-  private func testPage(_ registers: Registers, _ parameters: Parameters) {
+  private func testPage(_ registers: Registers, _ parameters: Parameters) throws(SEVError) {
     let offset = parameters.firstPage + Int(registers.cursor) * parameters.stride
     if registers.generation > 1 {
-      if TestPage.matches(memory, at: offset, index: registers.cursor, registers.generation - 1) {
-        increment(GuestABI.VCPU.pagesChecked)
-      } else {
-        if load(GuestABI.VCPU.pageErrors) == 0 { store(GuestABI.VCPU.firstBadPage, UInt64(offset)) }
-        increment(GuestABI.VCPU.pageErrors)
-      }
+      count(try holds(registers.cursor, registers.generation - 1, at: offset), offset)
     }
-    TestPage.fill(memory, at: offset, index: registers.cursor, registers.generation)
+    if let privateMemory {
+      if registers.cursor == UInt64(index) { try checkImage(privateMemory) }
+      try privateMemory.write(TestPage.bytes(index: registers.cursor, registers.generation), at: offset)
+    } else {
+      TestPage.fill(memory, at: offset, index: registers.cursor, registers.generation)
+    }
     increment(GuestABI.VCPU.pagesWritten)
+  }
+
+  private func holds(_ index: UInt64, _ generation: UInt64, at offset: Int) throws(SEVError) -> Bool {
+    guard let privateMemory else { return TestPage.matches(memory, at: offset, index: index, generation) }
+    return try privateMemory.read(at: offset, count: GuestABI.pageBytes)
+      == TestPage.bytes(index: index, generation)
+  }
+
+  /// Once in a pass: what was encrypted at launch is what was launched.
+  private func checkImage(_ privateMemory: PrivateMemory) throws(SEVError) {
+    let image = GuestImage.bytes
+    let found = try privateMemory.read(at: GuestABI.imageOffset, count: image.count)
+    count(found == image, GuestABI.imageOffset)
+  }
+
+  private func count(_ isRight: Bool, _ offset: Int) {
+    if isRight {
+      increment(GuestABI.VCPU.pagesChecked)
+    } else {
+      if load(GuestABI.VCPU.pageErrors) == 0 { store(GuestABI.VCPU.firstBadPage, UInt64(offset)) }
+      increment(GuestABI.VCPU.pageErrors)
+    }
   }
 }

@@ -20,6 +20,30 @@ enum TestPage {
     memory.store64(sum, at: offset + GuestABI.TestPage.checksum)
   }
 
+  /// The same page as bytes, for memory that is not written word by word.
+  static func bytes(index: UInt64, _ generation: UInt64) -> [UInt8] {
+    let sum = GuestABI.checksum(index: index, generation: generation)
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(GuestABI.pageBytes)
+    func append(_ word: UInt64) {
+      for shift in stride(from: 0, to: 64, by: 8) { bytes.append(UInt8(truncatingIfNeeded: word >> shift)) }
+    }
+    func fill(_ count: Int, first: UInt64) {
+      var word = first
+      for _ in 0..<count {
+        append(word)
+        word &+= step
+      }
+    }
+    append(index)
+    append(generation)
+    fill(lowWords, first: sum &+ 1)
+    append(~sum)
+    fill(highWords, first: ~sum &+ 1)
+    append(sum)
+    return bytes
+  }
+
   static func matches(
     _ memory: SharedMapping, at offset: Int, index: UInt64, _ generation: UInt64
   ) -> Bool {

@@ -8,6 +8,7 @@
 #define BATON_CSYSTEMD_H
 #include <sys/epoll.h>
 #include <sys/uio.h>
+#include <systemd/sd-bus.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 #include <systemd/sd-journal.h>

@@ -66,12 +66,16 @@ public struct Pipe: ~Copyable {
     readEnd = OwnedDescriptor(adopting: numbers[0])
     writeEnd = OwnedDescriptor(adopting: numbers[1])
   }
+
+  /// Closes the end that writes and keeps the other one.
+  public consuming func closingWriteEnd() -> OwnedDescriptor { readEnd }
 }
 
 /// Facts about this process and its users.
 public enum ThisProcess {
   public static var pid: Int32 { getpid() }
   public static var effectiveUser: UInt32 { geteuid() }
+  public static var effectiveGroup: UInt32 { getegid() }
   /// Keeps other processes of the same user from reading this one's memory, and out of core dumps.
   public static func hideMemory() throws(SystemError) {
     _ = try checked(.prctl) { Int(clinux_set_not_dumpable()) }

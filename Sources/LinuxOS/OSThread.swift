@@ -6,6 +6,7 @@ import Synchronization
 public final class OSThread: @unchecked Sendable {
   private var handle = pthread_t()
   private let joined = Atomic<Bool>(false)
+  private let isStarted: Bool
 
   private final class Start {
     let name: String
@@ -33,6 +34,7 @@ public final class OSThread: @unchecked Sendable {
         start.body()
         return nil
       }, argument.toOpaque())
+    isStarted = failure == 0
     if failure != 0 {
       unsafe argument.release()
       throw SystemError(.pthreadCreate, code: failure, subject: name)
@@ -43,6 +45,11 @@ public final class OSThread: @unchecked Sendable {
   public func join() {
     guard !joined.exchange(true, ordering: .acquiringAndReleasing) else { return }
     _ = pthread_join(handle, nil)
+  }
+
+  deinit {
+    // Nobody can wait for it any more: what the system keeps for that goes with the thread.
+    if !joined.load(ordering: .acquiring), isStarted { _ = pthread_detach(handle) }
   }
 }
 

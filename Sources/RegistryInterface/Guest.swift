@@ -107,7 +107,7 @@ public struct Guest: Codable, Hashable, Sendable {
   public var way: Way
   /// How many owners it has had.
   public var epoch: UInt64
-  /// The process that owns it.
+  /// The process that owns it, as long as there is one.
   public var owner: VMMProcess?
   /// Its RAM in bytes.
   public var memoryBytes: UInt64

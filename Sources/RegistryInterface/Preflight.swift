@@ -21,7 +21,7 @@ public enum CheckVerdict: String, Codable, Hashable, Sendable, CaseIterable {
 
 /// One check of `Preflight`.
 public struct Check: Codable, Hashable, Sendable {
-  /// What is checked, in one word; stays the same between versions.
+  /// What is checked, in one word of camelCase; stays the same between versions.
   public var name: String
   /// What came out.
   public var verdict: CheckVerdict
@@ -68,6 +68,8 @@ public enum CheckName: String, Hashable, Sendable, CaseIterable {
   case vhost
   /// VFIO devices.
   case vfio
+  /// Devices whose descriptors travel with the guest.
+  case devices
   /// State of nested guests.
   case nestedState
   /// RAM is in sealed memfds.
@@ -76,4 +78,6 @@ public enum CheckName: String, Hashable, Sendable, CaseIterable {
   case fence
   /// The guest's TSC and clock can be kept.
   case guestTime
+  /// How long each phase may take.
+  case deadlines
 }

@@ -7,20 +7,28 @@ final class ConnectionListener {
   private var source: EventSource?
   private var pause: LoopTimer?
 
-  /// - Parameters:
-  ///   - mode: Permission bits of the socket file.
-  ///   - accept: Owns the connection.
-  init(
-    path: String, kind: LocalListener.Kind, mode: UInt32, group: UInt32?, loop: EventLoop,
-    priority: EventLoop.Priority, accept: @escaping (consuming OwnedDescriptor) -> Void
-  ) throws(SystemError) {
-    listener = try LocalListener.bind(path: path, kind: kind, mode: 0o600)
+  /// Makes a socket.
+  ///
+  /// - Parameter mode: Permission bits of the socket file.
+  static func bind(
+    path: String, kind: LocalListener.Kind, mode: UInt32, group: UInt32?
+  ) throws(SystemError) -> LocalListener {
+    let listener = try LocalListener.bind(path: path, kind: kind, mode: 0o600)
     if let group { try Files.changeGroup(of: path, to: group) }
     try Files.changeMode(of: path, to: mode)
-    try listener.descriptor.setNonblocking(true)
-    source = try loop.watch(listener.descriptor.number, priority: priority) { [unowned self] _ in
+    return listener
+  }
+
+  /// - Parameter accept: Owns the connection.
+  init(
+    _ listener: consuming LocalListener, loop: EventLoop, priority: EventLoop.Priority,
+    accept: @escaping (consuming OwnedDescriptor) -> Void
+  ) throws(SystemError) {
+    self.listener = listener
+    try self.listener.descriptor.setNonblocking(true)
+    source = try loop.watch(self.listener.descriptor.number, priority: priority) { [unowned self] _ in
       do throws(SystemError) {
-        accept(try listener.accept())
+        accept(try self.listener.accept())
       } catch {
         guard !error.wouldBlock else { return }
         // No descriptor is free: waiting connections would wake the loop for ever.

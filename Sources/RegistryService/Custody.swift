@@ -1,3 +1,4 @@
+import BatonCore
 import BatonWire
 import LinuxOS
 
@@ -11,52 +12,71 @@ final class DescriptorBundle {
   var count: Int { list.count }
 }
 
-/// What came with the record that is being processed.
-struct IncomingDescriptors {
-  enum Shape {
-    /// RAM files, state memfd, VM, named descriptors.
-    case offer(Manifest)
-    /// The sealed state memfd alone.
-    case stage
-  }
-
-  let shape: Shape
-  let ram: DescriptorBundle?
-  let state: DescriptorBundle
-  let others: DescriptorBundle?
-
-  /// - Precondition: the list has as many descriptors as the shape says.
-  init(_ shape: Shape, _ list: consuming DescriptorList) {
-    self.shape = shape
-    switch shape {
-    case .offer(let manifest):
-      ram = DescriptorBundle(list.removeFirst(manifest.files.count))
-      state = DescriptorBundle(list.removeFirst(1))
-      others = DescriptorBundle(list)
-    case .stage:
-      ram = nil
-      state = DescriptorBundle(list)
-      others = nil
-    }
-  }
-}
-
 /// The descriptors of one guest that the registry holds while a handoff lasts.
 struct Custody {
   private(set) var ram: DescriptorBundle?
   private(set) var state: DescriptorBundle?
-  private(set) var others: DescriptorBundle?
+  /// The source's VM; with way `move` the baton.
+  private(set) var vm: DescriptorBundle?
+  private(set) var named: DescriptorBundle?
+  private var takeBackVM: DescriptorBundle?
+  private var returnedVMs: [DescriptorBundle] = []
+  private(set) var successorVMs: [ProcessID: DescriptorBundle] = [:]
 
-  var count: Int { (ram?.count ?? 0) + (state?.count ?? 0) + (others?.count ?? 0) }
+  init() {}
 
-  /// Takes over what came; an offer replaces everything, a stage the state only.
+  /// What the service manager's store had kept.
+  init(
+    ram: DescriptorBundle, state: DescriptorBundle, vm: DescriptorBundle?, named: DescriptorBundle,
+    takeBackVM: DescriptorBundle?, successorVMs: [ProcessID: DescriptorBundle]
+  ) {
+    self.ram = ram
+    self.state = state
+    self.vm = vm
+    self.named = named
+    self.takeBackVM = takeBackVM
+    self.successorVMs = successorVMs
+  }
+
+  private var bundles: [DescriptorBundle] {
+    [ram, state, vm, named, takeBackVM].compactMap { $0 } + returnedVMs + successorVMs.values
+  }
+
+  var count: Int { bundles.reduce(0) { $0 + $1.count } }
+
+  /// Takes over what came. An offer replaces what another one brought, a stage the state only.
   mutating func keep(_ incoming: IncomingDescriptors) {
-    state = incoming.state
     switch incoming.shape {
     case .offer:
       ram = incoming.ram
-      others = incoming.others
-    case .stage: break
+      state = incoming.state
+      vm = incoming.vm
+      named = incoming.named
+      takeBackVM = incoming.contextVMs
+    case .returned(let manifest):
+      ram = incoming.ram
+      state = incoming.state
+      named = incoming.named
+      switch manifest.way {
+      case .token, .none: vm = incoming.vm
+      // All that it had got, so also what another one had brought back before.
+      case .move: returnedVMs = [incoming.vm, incoming.contextVMs].compactMap { $0 }
+      }
+    case .stage: state = incoming.state
+    case .successorVM(let process): successorVMs[process] = incoming.contextVMs
+    }
+  }
+
+  /// The VMs that the machine grants, at most as many as a message can carry.
+  func vms(of grant: VMGrant) -> [DescriptorBundle] {
+    let granted: [DescriptorBundle?] =
+      (grant.staged ? [vm] : []) + (grant.takeBack ? [takeBackVM] : [])
+      + grant.successors.reversed().map { successorVMs[$0] } + (grant.returned ? returnedVMs : [])
+    var room = ContextVMs.maximum
+    return granted.compactMap { $0 }.filter { bundle in
+      guard bundle.count <= room else { return false }
+      room -= bundle.count
+      return true
     }
   }
 

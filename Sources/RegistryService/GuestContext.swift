@@ -10,6 +10,8 @@ final class GuestContext {
   /// Whose guest it is: who else may take part is measured by this.
   var user: UInt32?
   var custody = Custody()
+  /// What goes with custody into the descriptor store; nil when nothing did.
+  var facts: StoredFacts?
   /// To whom the descriptors in custody are charged.
   var custodyUser: UInt32?
   var timeline: Timeline
@@ -17,6 +19,8 @@ final class GuestContext {
   var manifest: Manifest?
   var deadlines: [Deadline: ArmedDeadline] = [:]
   var alarm: Alarm?
+  /// Since when the guest waits in custody with nobody to take it, in microseconds since 1970.
+  var waitingSince: UInt64?
   /// The last entry in the journal.
   var journalled: GuestRecord?
   /// Why the registry itself turned something down; says more than the machine's reason.

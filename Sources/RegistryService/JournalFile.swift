@@ -32,7 +32,7 @@ final class JournalFile {
   }
 
   /// Reads a journal, or nil when there is none.
-  static func open(_ path: String) throws(Failure) -> (JournalFile, [GuestRecord])? {
+  static func open(_ path: String) throws(Failure) -> (JournalFile, Journal.Contents)? {
     do {
       guard let file = try openIfThere(path) else { return nil }
       let bytes = try file.read(count: Int(try file.identity().byteCount), at: 0)
@@ -44,7 +44,7 @@ final class JournalFile {
       let journal = JournalFile(
         path: path, storage: Storage(file: file, mapping: mapping), committed: contents.committedByteCount,
         records: contents.records)
-      return (journal, contents.records)
+      return (journal, contents)
     } catch let error as JournalError {
       throw .damaged(path: path, error)
     } catch let error as SystemError {
@@ -118,10 +118,19 @@ final class JournalFile {
   /// Whether the next entries may not fit.
   var mustGrow: Bool { mapping.byteCount - committed < Self.headroom / 8 }
 
+  /// A guest is remembered no longer: its entries are garbage now.
+  func forget(_ name: GuestName) {
+    if let size = sizes.removeValue(forKey: name) { live -= size }
+  }
+
   /// Compacts when more than half is garbage, and makes room ahead of need. Not for the middle of a handoff.
-  func maintain(_ records: [GuestRecord]) throws(SystemError) {
+  ///
+  /// - Parameters:
+  ///   - records: Of all guests that are remembered.
+  ///   - forgotten: The numbers of those that are not.
+  func maintain(_ records: [GuestRecord], forgotten: ForgottenNumbers) throws(SystemError) {
     if committed > Self.headroom, live * 2 < committed {
-      let image = Journal.image(records)
+      let image = Journal.image(records, forgotten: forgotten)
       storage = try Self.write(
         image, capacity: max(Self.minimumCapacity, (image.count + Self.headroom) * 2), to: path)
       committed = image.count

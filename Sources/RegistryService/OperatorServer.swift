@@ -25,7 +25,7 @@ final class OperatorServer {
   init(driver: RegistryDriver) {
     self.driver = driver
     service = BatonRegistry.service(
-      vendor: "Baton", product: "batond", version: "0.1.0", url: "https://varlink.org")
+      vendor: "Baton", product: "batond", version: ProgramVersion.text, url: "https://varlink.org")
     driver.observer = { [unowned self] in publish($0) }
   }
 
@@ -118,7 +118,7 @@ final class OperatorServer {
   private func publish(_ event: TimelineEvent) {
     upgrades[event.guest]?.follow(event)
     guard !watchers.isEmpty else { return }
-    let guest = driver.view(event.guest)
+    let guest = driver.view(event.guest) ?? event.last
     for index in watchers.indices where watchers[index].guest.map({ $0 == event.guest }) ?? true {
       let message = WatchEvent(
         sequence: watchers[index].sequence, realtimeMicroseconds: MonotonicClock.wallTime() / 1000,

@@ -22,6 +22,7 @@ public struct RegistryConfiguration: Sendable {
   /// How long VMMs have to come back to a registry that found no journal, in milliseconds.
   public var settleMilliseconds: UInt32 = 1_000
   public var quotas = Quotas()
+  public var remembering = Remembering()
   /// The least urgent level that is logged.
   public var logLevel = ServiceLog.Level.info
 
@@ -37,6 +38,16 @@ public struct RegistryConfiguration: Sendable {
     public var descriptors = 65_536
     /// Connections of operators at one time, all users together.
     public var operators = 256
+
+    public init() {}
+  }
+
+  /// How long guests that are lost or ended are remembered.
+  public struct Remembering: Sendable {
+    /// At most so many of them, all users together; the oldest go first.
+    public var guests = 1_024
+    /// At most so long, in seconds.
+    public var seconds: UInt64 = 86_400
 
     public init() {}
   }

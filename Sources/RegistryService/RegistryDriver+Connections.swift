@@ -120,7 +120,18 @@ extension RegistryDriver {
       offer(handoff, manifest, descriptors, from: connection, guest, arrival: arrival)
     case .stage(let handoff, let stage):
       self.stage(handoff, stage, descriptors, from: connection, guest, arrival: arrival)
-    case .ready(let handoff): report(.ready(handoff), from: connection, guest, arrival)
+    case .ready(let handoff):
+      guard let vm = successorVM(descriptors, of: connection) else {
+        report(.ready(handoff), from: connection, guest, arrival)
+        return
+      }
+      secure(vm, for: handoff, from: connection, guest) { [unowned self] vm, fault in
+        if let fault {
+          decline(handoff, fault, from: connection, guest, arrival)
+        } else {
+          report(.ready(handoff), from: connection, guest, arrival, descriptors: vm)
+        }
+      }
     case .received(let handoff): report(.received(handoff), from: connection, guest, arrival)
     case .refused(let handoff, let used):
       report(.refused(handoff, used: used, returned: nil), from: connection, guest, arrival)
@@ -154,8 +165,9 @@ extension RegistryDriver {
     descriptors: IncomingDescriptors? = nil
   ) {
     submit(
-      .report(connection.process.id, report, isAlive: connection.process.isAlive), for: guest,
-      descriptors: descriptors, arrival: arrival)
+      .report(
+        connection.process.id, report, isAlive: connection.process.isAlive,
+        bringsVM: descriptors?.bringsVM ?? false), for: guest, descriptors: descriptors, arrival: arrival)
   }
 
   // MARK: Offers and stages
@@ -172,9 +184,14 @@ extension RegistryDriver {
       return
     }
     context(guest).manifest = manifest
-    report(
-      .offer(handoff, manifest), from: connection, guest, arrival,
-      descriptors: IncomingDescriptors(.offer(manifest), descriptors))
+    secure(IncomingDescriptors(.offer(manifest), descriptors), for: handoff, from: connection, guest) {
+      [unowned self] incoming, fault in
+      if let fault {
+        decline(handoff, fault, from: connection, guest, arrival)
+      } else {
+        report(.offer(handoff, manifest), from: connection, guest, arrival, descriptors: incoming)
+      }
+    }
   }
 
   /// An offer that cannot be passed on ends the attempt; the guest runs on at its source.
@@ -209,6 +226,16 @@ extension RegistryDriver {
     report(
       .staged(handoff, stage), from: connection, guest, arrival,
       descriptors: IncomingDescriptors(.stage, descriptors))
+  }
+
+  /// A successor's own VM, if one came and its user may have one more descriptor in custody: without it the
+  /// guest is handed over all the same, and does not outlive this successor.
+  func successorVM(
+    _ descriptors: consuming DescriptorList, of connection: VMMConnection
+  ) -> IncomingDescriptors? {
+    let held = custodyCounts[connection.peer.uid, default: 0]
+    guard held < configuration.quotas.descriptors else { return nil }
+    return .successorVM(of: connection.process.id, descriptors)
   }
 
   /// Manifest, RAM and quota of an offer.

@@ -56,7 +56,7 @@ extension RegistryDriver {
       return
     }
     do throws(DescriptorFault) {
-      let incoming = try accept(hello, descriptors, of: connection.peer.uid, guests[guest])
+      let incoming = try accept(hello, descriptors, of: connection, guests[guest])
       enter(hello, incoming, guest, connection, arrival)
     } catch {
       refuse(connection, error.refusal, "\(error.refusal.sentence): \(error.detail)")
@@ -95,13 +95,17 @@ extension RegistryDriver {
     }
     submit(
       .hello(
-        process.id, first.report, reads: first.reads, manifest: first.manifest, isAlive: process.isAlive),
-      for: first.guest, descriptors: first.descriptors, hello: connection, arrival: arrival)
+        process.id, first.report, reads: first.reads, manifest: first.manifest, isAlive: process.isAlive,
+        bringsVM: first.descriptors?.bringsVM ?? false), for: first.guest, descriptors: first.descriptors,
+      hello: connection, arrival: arrival)
     guard let record = registry[first.guest]?.record else {
       // Nothing is known of this guest, and nothing began.
       process.guests.remove(first.guest)
       if guests[first.guest]?.journalled == nil { guests[first.guest] = nil }
       return
+    }
+    if case .staged(let handoff, let stage) = first.report {
+      resumeTimeline(handoff, stage, of: process.id, context)
     }
     if record.owner == process.id {
       context.user = connection.peer.uid
@@ -132,28 +136,30 @@ extension RegistryDriver {
     }
   }
 
-  /// Checks a manifest, and the descriptors that a staged or refused standing brings along.
+  /// Checks a manifest, and the descriptors that a standing brings along.
   private func accept(
-    _ hello: Hello, _ descriptors: consuming DescriptorList, of user: UInt32, _ context: GuestContext?
+    _ hello: Hello, _ descriptors: consuming DescriptorList, of connection: VMMConnection,
+    _ context: GuestContext?
   ) throws(DescriptorFault) -> IncomingDescriptors? {
     let stage: Stage
+    let isReturned: Bool
     switch hello.standing {
-    case .staged(_, let staged): stage = staged
-    case .refused(_, let returned?): stage = returned
+    case .staged(_, let staged): (stage, isReturned) = (staged, false)
+    case .refused(_, let returned?): (stage, isReturned) = (returned, true)
     case .refused, .fresh, .attached, .claiming, .received, .tookBack, .running:
       if let manifest = hello.manifest {
         do throws(Manifest.Problem) { try manifest.validate() } catch {
           throw DescriptorFault(refusal: .badManifest, detail: error.description)
         }
       }
-      return nil
+      return successorVM(descriptors, of: connection)
     }
     guard let manifest = hello.manifest else {
       throw DescriptorFault(refusal: .badManifest, detail: "this standing needs a manifest")
     }
-    try check(manifest, descriptors, of: user, context)
+    try check(manifest, descriptors, of: connection.peer.uid, context)
     try DescriptorCheck.checkState(stage, descriptors, at: manifest.files.count)
-    return IncomingDescriptors(.offer(manifest), descriptors)
+    return IncomingDescriptors(isReturned ? .returned(manifest) : .offer(manifest), descriptors)
   }
 
   /// The time to come back is over: the held ones are heard, then verdicts are given.
@@ -172,6 +178,8 @@ extension RegistryDriver {
     }
     for (guest, effects) in registry.settle() { carryOut(effects, for: guest) }
     finishNotes()
-    log.write(.notice, "settled: \(registry.guests.count) guests are known, verdicts are given from now on")
+    log.write(
+      .notice, "settled: \(registry.guests.count) guests are known, verdicts are given from now on",
+      messageID: RegistryMessageID.settled.rawValue)
   }
 }

@@ -12,8 +12,8 @@ extension RegistryDriver {
     let own = context.ownReason?.refusal
     writeTimeline(stamped, context, done: done)
     count(stamped.note, own)
-    updateAlarm(stamped.note, context)
     audit(stamped.note, own, context)
+    updateAlarms(stamped.note, context)
     publish(stamped.note, context)
   }
 
@@ -80,7 +80,12 @@ extension RegistryDriver {
       context.timeline.settle(.lost, at: moment)
     case .ended:
       if context.timeline.current != nil { context.timeline.settle(.ended, at: moment) }
-    case .died(let process): context.timeline.died(process, at: moment)
+    case .died(let process):
+      context.timeline.died(process, at: moment)
+      // The baton waits for a next claimant.
+      if registry[context.name]?.record.phase == .staged, context.timeline.isReceiving {
+        context.timeline.enter(.claim, at: moment, limit: nil)
+      }
     case .fenced, .alarm: break
     }
   }
@@ -90,10 +95,25 @@ extension RegistryDriver {
     guard handoff > 0, context.timeline.history.last?.handoff.number != handoff,
       let source = context.journalled?.owner
     else { return }
-    context.timeline.begin(
+    context.timeline.adopt(
       number: handoff, way: RegistryInterface.Way(way(of: context)), epoch: epoch(of: context),
       source: (source, view(source)), successor: context.journalled?.claimant.map { ($0, view($0)) },
-      at: moment, wallTime: MonotonicClock.wallTime())
+      began: moment, at: moment, wallTime: MonotonicClock.wallTime())
+    if !isAlive(source) { context.timeline.changeLast { $0.isSourceGone = true } }
+  }
+
+  /// A source comes back that has staged to a registry before this one: from what it says the timeline begins
+  /// when it was frozen.
+  func resumeTimeline(_ handoff: UInt64, _ stage: Stage, of source: ProcessID, _ context: GuestContext) {
+    let moment = MonotonicClock.now()
+    guard context.journalled?.handoff == handoff, context.journalled?.owner == source,
+      context.timeline.history.last?.handoff.number != handoff, (1...moment).contains(stage.freezeStarted)
+    else { return }
+    context.timeline.adopt(
+      number: handoff, way: RegistryInterface.Way(way(of: context)), epoch: epoch(of: context),
+      source: (source, view(source)), successor: context.journalled?.claimant.map { ($0, view($0)) },
+      began: stage.freezeStarted, at: moment, wallTime: MonotonicClock.wallTime())
+    context.timeline.presented(stage, at: moment, limit: microseconds(.claim, context))
   }
 
   private func setRefusal(_ refusal: BatonWire.Refusal, _ context: GuestContext) {
@@ -138,24 +158,53 @@ extension RegistryDriver {
     }
   }
 
-  private func updateAlarm(_ note: Note, _ context: GuestContext) {
-    switch note {
-    case .alarm(let handoff):
-      guard context.alarm == nil else { return }
-      context.alarm = Alarm(
-        sentence:
-          "handoff \(handoff) waits for a process that does not answer, and the registry must not guess whether it has the guest's context",
-        command: "batonctl show \(context.name)",
-        sinceRealtimeMicroseconds: MonotonicClock.wallTime() / 1000)
-      observer?(TimelineEvent(kind: .alarmRaised, guest: context.name))
-    case .committed, .takenBack, .lost, .ended, .ownerRegistered:
-      guard context.alarm != nil else { return }
+  /// What a person has to settle is looked at with every note: it is a matter of how the guest stands now.
+  private func updateAlarms(_ note: Note, _ context: GuestContext) {
+    guard let machine = registry[context.name] else { return }
+    if case .alarm(let handoff) = note, context.alarm == nil {
+      context.alarm = silenceAlarm(handoff, machine)
+      if context.alarm != nil { observer?(TimelineEvent(kind: .alarmRaised, guest: context.name)) }
+    } else if context.alarm != nil, !mayBeSilent(machine) {
       context.alarm = nil
       observer?(TimelineEvent(kind: .alarmCleared, guest: context.name))
-    case .attached, .attemptStarted, .offered, .ready, .freezeOrdered, .staged, .claimed, .runOrdered,
-      .running, .rollingBack, .aborted, .died, .fenced:
-      break
     }
+    guard isWaiting(machine) != (context.waitingSince != nil) else { return }
+    context.waitingSince = isWaiting(machine) ? MonotonicClock.wallTime() / 1000 : nil
+    observer?(
+      TimelineEvent(
+        kind: context.waitingSince == nil ? .alarmCleared : .alarmRaised, guest: context.name))
+  }
+
+  /// Whether what happens next depends on a process that may hang.
+  func mayBeSilent(_ machine: GuestMachine) -> Bool {
+    machine.record.phase == .claimed || machine.record.phase == .rollback
+  }
+
+  /// Who has to answer, and what a person can do about it. Nil when nobody has to any more.
+  private func silenceAlarm(_ handoff: UInt64, _ machine: GuestMachine) -> Alarm? {
+    guard mayBeSilent(machine) else { return nil }
+    let record = machine.record
+    let isSourceLeft = isOwnerAlive(machine)
+    let sentence: String
+    let process: Int32
+    if let claimant = record.claimant, isAlive(claimant), !isSourceLeft || machine.isReachable(record.owner) {
+      process = claimant.pid
+      let otherwise =
+        isSourceLeft
+        ? "if it hangs for good, end it: the source then takes the guest back if the baton was not used"
+        : "there is no source any more, so ending it loses the guest"
+      sentence =
+        "process \(process) has the baton of handoff \(handoff) and does not say what became of it, and the registry must not guess; let it go on if it is stopped; \(otherwise)"
+    } else if let owner = record.owner {
+      process = owner.pid
+      sentence =
+        "process \(process), the source, does not answer the order to take the guest back from handoff \(handoff); let it go on if it is stopped; ending it loses the guest unless it is in custody"
+    } else {
+      return nil
+    }
+    return Alarm(
+      sentence: sentence, command: "kill -CONT \(process)",
+      sinceRealtimeMicroseconds: MonotonicClock.wallTime() / 1000)
   }
 
   private func publish(_ note: Note, _ context: GuestContext) {

@@ -15,29 +15,29 @@ extension RegistryDriver {
       let owner = machine.record.owner,
       let connection = connections[ConnectionKey(guest: guest, process: owner)]
     else {
-      completion(ownChecks(guest))
+      completion(merge([], ownChecks(guest), "the source is not connected"))
       return
     }
     let context = context(guest)
     let request = PreflightRequestState { [unowned self] answer in
-      completion(merge(answer, ownChecks(guest)))
+      let silence =
+        answer == nil ? "the source did not answer within 5 s" : "the source's VMM does not check this"
+      completion(merge(answer ?? [], ownChecks(guest), silence))
     }
     request.timer = loop.schedule(after: Self.answerLimit) { [weak request, weak context] in
+      // The list is what keeps it alive.
+      guard let request else { return }
       context?.preflights.removeAll { $0 === request }
-      request?.complete(nil)
+      request.complete(nil)
     }
     context.preflights.append(request)
     if context.preflights.count == 1, !connection.send(.preflight) { connectionBroke(connection) }
   }
 
-  private func merge(_ answer: [PreflightCheck]?, _ own: [Check]) -> [Check] {
-    guard let answer else {
-      return own + [
-        Check(
-          .capabilities, .unknown, "the source did not answer within 5 s",
-          remedy: "look whether the VMM's process is stopped or overloaded")
-      ]
-    }
+  /// All checks in their order.
+  ///
+  /// - Parameter silence: Why a check is missing that neither side made.
+  private func merge(_ answer: [PreflightCheck], _ own: [Check], _ silence: String) -> [Check] {
     var checks = own
     for line in answer where !own.contains(where: { $0.name == line.name }) {
       var check = Check(
@@ -45,7 +45,12 @@ extension RegistryDriver {
       check.name = line.name
       checks.append(check)
     }
-    return checks
+    let order = CheckName.allCases.map(\.rawValue)
+    let missing = CheckName.allCases.filter { name in !checks.contains { $0.name == name.rawValue } }
+    checks += missing.map { Check($0, .unknown, silence) }
+    func rank(_ check: Check) -> Int { order.firstIndex(of: check.name) ?? order.count }
+    return checks.enumerated().sorted { (rank($0.element), $0.offset) < (rank($1.element), $1.offset) }
+      .map(\.element)
   }
 
   private func ownChecks(_ guest: GuestName) -> [Check] {
@@ -84,6 +89,14 @@ extension RegistryDriver {
         "\(needed) descriptors are needed, \(max(0, limit - used)) of \(limit) are free",
         remedy: "wait for other handoffs, or raise --maximum-descriptors")
     }
+    // Beside what travels: the registry's own facts, and with way `move` a take-back VM and the successor's.
+    let stored = needed + 1 + 2
+    if let custodyStore, stored > custodyStore.free {
+      return Check(
+        .descriptorStore, .fail,
+        "up to \(stored) descriptors go into the service manager's store, which has room for \(custodyStore.free) of \(custodyStore.capacity)",
+        remedy: "wait for other handoffs, or raise FileDescriptorStoreMax= of batond.service")
+    }
     return Check(
       .descriptorStore, .pass, "\(needed) descriptors are needed, \(limit - used) of \(limit) are free")
   }
@@ -103,12 +116,10 @@ extension RegistryDriver {
   private func deadlineCheck(_ guest: GuestName) -> Check {
     let context = context(guest)
     let milliseconds = [Deadline.prepare, .freeze, .claim].map { limit(of: $0, context) / 1_000_000 }
-    var check = Check(
-      .owner, .pass,
+    return Check(
+      .deadlines, .pass,
       "prepare \(milliseconds[0]) ms, freeze \(milliseconds[1]) ms, claim \(milliseconds[2]) ms, release \(configuration.deadlines.release) ms"
     )
-    check.name = "deadlines"
-    return check
   }
 }
 

@@ -10,7 +10,7 @@ extension RegistryDriver {
     let process = processes[id]
     return VMMProcess(
       processId: id.pid, userId: process?.user ?? 0, buildId: process?.build,
-      unit: nil)
+      unit: process?.unit)
   }
 
   /// A guest, or nil when there is none of that name.
@@ -18,13 +18,15 @@ extension RegistryDriver {
     guard let machine = registry[name] else { return nil }
     let context = guests[name]
     let record = machine.record
+    let state = state(of: machine)
     var guest = Guest(
-      name: name.text, state: state(of: machine), way: .init(record.way), epoch: record.epoch,
-      owner: record.owner.map { view($0) }, memoryBytes: context?.manifest?.ramByteCount ?? 0,
+      name: name.text, state: state, way: .init(record.way), epoch: record.epoch,
+      owner: hasLivingOwner(state) ? record.owner.map { view($0) } : nil,
+      memoryBytes: context?.manifest?.ramByteCount ?? 0,
       vcpuCount: (context?.manifest?.vcpuCount).map { UInt32($0) })
     if let current = context?.timeline.current {
       guest.handoff = current.handoff.number
-      if current.phaseBegan != nil { guest.phase = current.handoff.phases.last?.name }
+      if current.phaseBegan != nil, state != .waiting { guest.phase = current.handoff.phases.last?.name }
     } else if isInHandoff(machine) {
       guest.handoff = record.handoff
     }
@@ -34,8 +36,16 @@ extension RegistryDriver {
       guest.lastOutcome = last.handoff.outcome
       guest.lastBlackoutMicroseconds = last.handoff.blackoutMicroseconds
     }
-    guest.alarm = context?.alarm ?? waitingAlarm(machine)
+    guest.alarm = (mayBeSilent(machine) ? context?.alarm : nil) ?? waitingAlarm(machine, context)
     return guest
+  }
+
+  /// Of what is left of a guest the process that owned it is no part.
+  private func hasLivingOwner(_ state: GuestState) -> Bool {
+    switch state {
+    case .running, .preparing, .frozen, .staged, .claimed, .takingBack: true
+    case .waiting, .lost, .ended: false
+    }
   }
 
   /// All guests, by name.
@@ -72,9 +82,9 @@ extension RegistryDriver {
     }
   }
 
-  func isOwnerAlive(_ machine: GuestMachine) -> Bool {
-    machine.record.owner.map { processes[$0]?.isAlive ?? false } ?? false
-  }
+  func isOwnerAlive(_ machine: GuestMachine) -> Bool { machine.record.owner.map { isAlive($0) } ?? false }
+
+  func isAlive(_ process: ProcessID) -> Bool { processes[process]?.isAlive ?? false }
 
   /// What is left of the deadline of the present phase, in microseconds.
   private func countdown(_ machine: GuestMachine, _ context: GuestContext?) -> Int64? {
@@ -88,12 +98,16 @@ extension RegistryDriver {
   }
 
   /// A guest in custody that nobody owns waits for an operator's next successor.
-  private func waitingAlarm(_ machine: GuestMachine) -> Alarm? {
-    guard state(of: machine) == .waiting, machine.candidate == nil else { return nil }
+  func isWaiting(_ machine: GuestMachine) -> Bool {
+    machine.candidate == nil && state(of: machine) == .waiting
+  }
+
+  private func waitingAlarm(_ machine: GuestMachine, _ context: GuestContext?) -> Alarm? {
+    guard isWaiting(machine) else { return nil }
     return Alarm(
       sentence: "the source has ended and the guest waits paused in custody for a successor",
       command: "batonctl upgrade \(machine.record.name)",
-      sinceRealtimeMicroseconds: MonotonicClock.wallTime() / 1000)
+      sinceRealtimeMicroseconds: context?.waitingSince ?? MonotonicClock.wallTime() / 1000)
   }
 
   /// Counters with the levels of now.
@@ -102,7 +116,7 @@ extension RegistryDriver {
     counters.uptimeMicroseconds = (MonotonicClock.now() - start) / 1000
     counters.guests = UInt64(registry.guests.count)
     counters.guestsInHandoff = UInt64(registry.guests.count { isInHandoff($0) })
-    counters.alarms = UInt64(guests.values.count { $0.alarm != nil })
+    counters.alarms = UInt64(guests.values.count { $0.alarm != nil || $0.waitingSince != nil })
     counters.custodyDescriptors = UInt64(guests.values.reduce(0) { $0 + $1.custody.count })
     counters.journalBytes = UInt64(journal.committed)
     counters.journalCompactions = journal.compactions

@@ -27,10 +27,17 @@ final class RegistryDriver {
   var observer: ((TimelineEvent) -> Void)?
   /// Called when the registry cannot go on.
   var onFailure: ((String) -> Void)?
+  /// Where custody outlives the registry; nil when the service manager keeps nothing.
+  var custodyStore: CustodyStore?
+  /// What the service manager was told last, and when it is told next.
+  var status: (said: String, timer: LoopTimer?) = ("", nil)
   var buffer = [UInt8](repeating: 0, count: RecordHeader.byteCount + RecordHeader.maximumPayload)
   /// Given to successors in the place of the state memfd: the baton may be seen by a claimant only.
   let placeholder: DescriptorBundle
   var lingering: [ObjectIdentifier: LoopTimer] = [:]
+  /// Guests that are lost or ended, the one that is over for longest first.
+  var over: [OverGuest] = []
+  var forgetTimer: LoopTimer?
 
   private var pending: [PendingEvent] = []
   private var isProcessing = false
@@ -122,7 +129,8 @@ final class RegistryDriver {
   }
 
   private func carryOut(_ effects: [Effect], of event: PendingEvent) {
-    guard !hasFailed else { return }
+    // A guest that is not known, or not any more, gets no context for nothing.
+    guard !hasFailed, !effects.isEmpty || event.hello != nil else { return }
     let context = context(event.guest)
     var isWelcomed = event.hello == nil
     var isRefused = false
@@ -135,14 +143,25 @@ final class RegistryDriver {
           isWelcomed = true
         }
         deliver(message, to: process, context)
+      case .give(let message, let grant, let process):
+        if !isWelcomed, let hello = event.hello, hello.process.id == process {
+          welcome(hello, context)
+          isWelcomed = true
+        }
+        deliver(message, to: process, context, with: context.custody.vms(of: grant))
       case .refuse(let process, let refusal):
         let connection =
           event.hello ?? connections[ConnectionKey(guest: event.guest, process: process)]
         if let connection { refuse(connection, refusal, refusal.sentence) }
         isRefused = true
       case .keepDescriptors:
-        if let descriptors = event.descriptors { keep(descriptors, context) }
-      case .emptyCustody: emptyCustody(context)
+        if let descriptors = event.descriptors {
+          keep(descriptors, context)
+          store(descriptors, event.event, context)
+        }
+      case .emptyCustody:
+        emptyCustody(context)
+        emptyStore(context)
       case .fence(let process): fence(process, context)
       case .arm(let deadline, let handoff): arm(deadline, handoff, context)
       case .disarm(let deadline): context.deadlines.removeValue(forKey: deadline)?.timer.cancel()
@@ -161,13 +180,17 @@ final class RegistryDriver {
     let done = MonotonicClock.now()
     let all = notes
     notes = []
+    var mayForget = false
     for note in all {
       if isPaused(note.guest), note.moment + Self.longestHold > done {
         notes.append(note)
       } else {
         record(note, done: done)
+        if noticeEnd(note) { mayForget = true }
       }
     }
+    if mayForget { forgetOverGuests() }
+    if !all.isEmpty { scheduleStatus() }
     if notes.isEmpty {
       noteTimer = nil
     } else if noteTimer == nil {
@@ -177,7 +200,9 @@ final class RegistryDriver {
       }
     }
     guard journal.needsMaintenance, !isAnyGuestPaused || journal.mustGrow else { return }
-    do throws(SystemError) { try journal.maintain(registry.records) } catch { fail("\(error)") }
+    do throws(SystemError) {
+      try journal.maintain(registry.records, forgotten: registry.forgotten)
+    } catch { fail("\(error)") }
   }
 
   /// How long what is known of a paused guest may wait before it is told, in nanoseconds.
@@ -193,7 +218,7 @@ final class RegistryDriver {
     }
   }
 
-  private var isAnyGuestPaused: Bool {
+  var isAnyGuestPaused: Bool {
     registry.guests.contains { isPaused($0) }
   }
 
@@ -219,23 +244,28 @@ final class RegistryDriver {
     if !connection.send(message) { connectionBroke(connection) }
   }
 
-  private func deliver(_ message: RegistryMessage, to process: ProcessID, _ context: GuestContext) {
+  /// - Parameter vms: What way `move` grants along with a claim or an order to take back.
+  private func deliver(
+    _ message: RegistryMessage, to process: ProcessID, _ context: GuestContext,
+    with vms: [DescriptorBundle] = []
+  ) {
     guard let connection = connections[ConnectionKey(guest: context.name, process: process)] else { return }
-    var descriptors: [Int32] = []
     var owners: [DescriptorBundle] = []
     switch message {
-    case .offered:
-      guard let ram = context.custody.ram, let others = context.custody.others else { return }
+    case .offered(_, let manifest):
+      guard let ram = context.custody.ram, let named = context.custody.named else { return }
       crash.reach(.afterOfferKept)
-      descriptors = ram.numbers + placeholder.numbers + others.numbers
-      owners = [ram, placeholder, others]
+      // With way `move` the VM is the baton, which only a claimant may see.
+      let vm = manifest.way == .move ? placeholder : context.custody.vm
+      owners = [ram, placeholder] + (manifest.hasVM ? [vm].compactMap { $0 } : []) + [named]
     case .claim:
       guard let state = context.custody.state else { return }
-      descriptors = state.numbers
-      owners = [state]
-    case .welcome, .prepare, .freeze, .takeBack, .run, .release, .refusal, .preflight: break
+      owners = [state] + vms
+    case .takeBack: owners = vms
+    case .welcome, .prepare, .freeze, .run, .release, .refusal, .preflight: break
     }
-    if !connection.send(message, descriptors: descriptors, owners: owners) {
+    let contextVMs = vms.reduce(0) { $0 + $1.count }
+    if !connection.send(message, of: owners, contextVMs: contextVMs) {
       connectionBroke(connection)
       return
     }
@@ -254,7 +284,7 @@ final class RegistryDriver {
     charge(context, by: -before)
   }
 
-  private func charge(_ context: GuestContext, by count: Int) {
+  func charge(_ context: GuestContext, by count: Int) {
     guard count != 0 else { return }
     if context.custodyUser == nil { context.custodyUser = context.user }
     if let user = context.custodyUser { custodyCounts[user, default: 0] += count }

@@ -14,12 +14,21 @@ public actor RegistryServer {
   private var operatorListener: ConnectionListener?
   private var settling: LoopTimer?
   private var lock: OwnedDescriptor?
+  private var passed: PassedDescriptors
+  /// Paths of the sockets that this registry made itself, and removes when it stops.
+  private var ownSockets: [String] = []
 
   public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.executor }
 
-  public init(configuration: RegistryConfiguration, loop: EventLoop) {
+  /// - Parameter passed: Sockets named `handoff` (sequential packets) and `varlink` (stream) are listened on
+  ///   instead of paths; the rest is what the descriptor store had kept.
+  public init(
+    configuration: RegistryConfiguration, loop: EventLoop,
+    passed: consuming PassedDescriptors = PassedDescriptors()
+  ) {
     self.configuration = configuration
     self.loop = loop
+    self.passed = passed
     log = ServiceLog(program: "batond", threshold: configuration.logLevel)
   }
 
@@ -71,9 +80,11 @@ public actor RegistryServer {
       lock = try takeLock()
     } catch { throw .system(error) }
     if lock == nil { throw .anotherRegistry(configuration.runtimeDirectory) }
+    let sockets: Sockets
+    do throws(SystemError) { sockets = try takeSockets() } catch { throw .system(error) }
     let driver = try openRegistry()
     self.driver = driver
-    do throws(SystemError) { try listen(driver) } catch { throw .system(error) }
+    do throws(SystemError) { try listen(sockets, driver) } catch { throw .system(error) }
     announce(driver)
   }
 
@@ -89,18 +100,46 @@ public actor RegistryServer {
     return file
   }
 
-  private func listen(_ driver: RegistryDriver) throws(SystemError) {
+  private struct Sockets: ~Copyable {
+    let handoff: LocalListener?
+    let varlink: LocalListener?
+  }
+
+  /// Sockets that were passed.
+  private func takeSockets() throws(SystemError) -> Sockets {
+    var handoff: LocalListener?
+    if let socket = passed.take(named: "handoff") {
+      handoff = try LocalListener.passed(socket, kind: .seqpacket, name: "handoff")
+    }
+    var varlink: LocalListener?
+    if let socket = passed.take(named: "varlink") {
+      varlink = try LocalListener.passed(socket, kind: .stream, name: "varlink")
+    }
+    return Sockets(handoff: handoff, varlink: varlink)
+  }
+
+  /// Listens on what was passed, and on sockets of its own for what was not.
+  private func listen(_ sockets: consuming Sockets, _ driver: RegistryDriver) throws(SystemError) {
     let mode: UInt32 = configuration.group == nil ? 0o600 : 0o660
     let operators = OperatorServer(driver: driver)
     self.operators = operators
     handoffs = try ConnectionListener(
-      path: configuration.handoffSocket, kind: .seqpacket, mode: mode, group: configuration.group, loop: loop,
+      bind(configuration.handoffSocket, .seqpacket, mode, unless: sockets.handoff), loop: loop,
       priority: .connections
     ) { [unowned driver] in driver.accepted($0) }
     operatorListener = try ConnectionListener(
-      path: configuration.varlinkSocket, kind: .stream, mode: 0o660, group: configuration.group, loop: loop,
+      bind(configuration.varlinkSocket, .stream, 0o660, unless: sockets.varlink), loop: loop,
       priority: .operators
     ) { [unowned operators] in operators.accepted($0) }
+  }
+
+  private func bind(
+    _ path: String, _ kind: LocalListener.Kind, _ mode: UInt32, unless passed: consuming LocalListener?
+  ) throws(SystemError) -> LocalListener {
+    if let passed { return passed }
+    let listener = try ConnectionListener.bind(path: path, kind: kind, mode: mode, group: configuration.group)
+    ownSockets.append(path)
+    return listener
   }
 
   private func openRegistry() throws(StartFailure) -> RegistryDriver {
@@ -110,7 +149,7 @@ public actor RegistryServer {
       log.write(.warning, "BATON_CRASH_AT names no crash point and is ignored")
     }
     let crash = CrashSchedule(environment)
-    let found: (JournalFile, [GuestRecord])?
+    let found: (JournalFile, Journal.Contents)?
     do throws(JournalFile.Failure) { found = try JournalFile.open(path) } catch {
       switch error {
       case .damaged(let path, let damage): throw .journalDamaged(path: path, damage)
@@ -121,10 +160,10 @@ public actor RegistryServer {
   }
 
   private func makeDriver(
-    _ found: (JournalFile, [GuestRecord])?, _ crash: CrashSchedule
+    _ found: (JournalFile, Journal.Contents)?, _ crash: CrashSchedule
   ) throws(SystemError) -> RegistryDriver {
     let loop = loop
-    guard let (journal, records) = found else {
+    guard let (journal, contents) = found else {
       // Under another name until it is settled: a registry that ends before that has to settle again.
       let driver = try RegistryDriver(
         configuration: configuration, loop: loop, log: log,
@@ -132,17 +171,64 @@ public actor RegistryServer {
           isSettling: true, numbersFrom: MonotonicClock.now() / 1_000_000),
         journal: try JournalFile.create("\(configuration.journalPath).settling", []), crash: crash)
       driver.onFailure = { _ in loop.exit(4) }
+      // Without the journal nobody knows what became of the handoffs that it belonged to.
+      driver.custodyStore = openStore(restoreCustody([]))
       settling = loop.schedule(after: UInt64(configuration.settleMilliseconds) * 1_000_000) {
         [unowned driver] in driver.settle()
       }
       return driver
     }
-    let (registry, effects) = Registry.restored(records)
+    let restored = restoreCustody(contents.records)
+    let (registry, effects) = Registry.restored(
+      contents.records, forgotten: contents.forgotten, held: restored.mapValues(\.held))
     let driver = try RegistryDriver(
       configuration: configuration, loop: loop, log: log, registry: registry, journal: journal, crash: crash)
     driver.onFailure = { _ in loop.exit(4) }
-    driver.resume(effects)
+    driver.custodyStore = openStore(restored)
+    driver.resume(effects, restored)
     return driver
+  }
+
+  // MARK: Descriptor store
+
+  /// Sorts out what the service manager had kept, and has it forget what is of no use.
+  private func restoreCustody(_ records: [GuestRecord]) -> [GuestName: RestoredCustody] {
+    let found = RestoredCustody.collect(&passed, records)
+    for name in Set(found.leftovers + found.strays) { DescriptorStore.remove(name: name) }
+    for name in found.strays {
+      log.write(
+        .warning, "the descriptor \(name) was passed, has no place here and is closed",
+        messageID: RegistryMessageID.strayDescriptor.rawValue)
+    }
+    let over = Set(found.leftovers.compactMap { StoredName($0)?.guest })
+    if records.isEmpty, !over.isEmpty {
+      log.write(
+        .warning,
+        "what was in custody is closed, because the journal is gone: \(over.sorted().map(\.text).joined(separator: ", "))",
+        messageID: RegistryMessageID.custodyDropped.rawValue)
+    }
+    for (guest, reason) in found.useless {
+      log.write(
+        .warning, "what was in custody of guest \(guest) is of no use and is closed: \(reason)",
+        messageID: RegistryMessageID.custodyDropped.rawValue, fields: [("BATON_VM", guest.text)])
+    }
+    return found.guests
+  }
+
+  private func openStore(_ restored: [GuestName: RestoredCustody]) -> CustodyStore? {
+    guard ServiceManager.isListening else { return nil }
+    let held = restored.mapValues(\.names)
+    let names = held.values.reduce(into: Set<String>()) { $0.formUnion($1) }
+    do throws(DescriptorStore.Unavailable) {
+      return CustodyStore(store: try DescriptorStore(loop: loop, holding: names), loop: loop, held: held)
+    } catch {
+      // What nobody looks after would stay there for as long as the service runs.
+      for name in names { DescriptorStore.remove(name: name) }
+      log.write(
+        .warning, "custody does not outlive batond itself: \(error)",
+        messageID: RegistryMessageID.storeUnavailable.rawValue)
+      return nil
+    }
   }
 
   private func announce(_ driver: RegistryDriver) {
@@ -153,8 +239,14 @@ public actor RegistryServer {
       : "\(guests) guests in the journal"
     log.write(
       .notice,
-      "ready: VMMs on \(configuration.handoffSocket), operators on \(configuration.varlinkSocket), \(how)")
-    ServiceManager.ready(status: "\(guests) guests, \(how)")
+      "ready: VMMs on \(place(configuration.handoffSocket)), operators on \(place(configuration.varlinkSocket)), \(how)",
+      messageID: RegistryMessageID.ready.rawValue)
+    ServiceManager.ready(status: how)
+    driver.scheduleStatus()
+  }
+
+  private func place(_ path: String) -> String {
+    ownSockets.contains(path) ? path : "a socket that was passed"
   }
 
   /// Ends the service; the journal stays as it is, so that the next one goes on from it.
@@ -167,9 +259,10 @@ public actor RegistryServer {
     operators?.stop()
     handoffs = nil
     operatorListener = nil
-    for socket in [configuration.handoffSocket, configuration.varlinkSocket] { _ = try? Files.remove(socket) }
+    for socket in ownSockets { _ = try? Files.remove(socket) }
     log.write(
-      .notice, "stopping; guests go on running, the journal stays in \(configuration.runtimeDirectory)")
+      .notice, "stopping; guests go on running, the journal stays in \(configuration.runtimeDirectory)",
+      messageID: RegistryMessageID.stopping.rawValue)
     loop.exit(0)
   }
 }

@@ -8,6 +8,8 @@ struct TimelineEvent {
   let guest: GuestName
   var handoff: Handoff?
   var phase: Phase?
+  /// The guest as it was, if it is not known any more.
+  var last: Guest?
 }
 
 /// The handoffs of one guest, each with its phases, made from what the machine notes.
@@ -48,6 +50,9 @@ struct Timeline {
     return last
   }
 
+  /// Whether a claimant has the baton.
+  var isReceiving: Bool { current?.phaseBegan != nil && current?.handoff.phases.last?.name == .receive }
+
   /// The handoff that was settled last.
   var lastSettled: Attempt? { history.last { $0.handoff.outcome != .inProgress } }
 
@@ -70,6 +75,21 @@ struct Timeline {
     successor: (ProcessID, VMMProcess)?, at moment: UInt64, wallTime: UInt64
   ) {
     let began = min(attachBegan ?? moment, moment)
+    adopt(
+      number: number, way: way, epoch: epoch, source: source, successor: successor, began: began, at: moment,
+      wallTime: wallTime)
+    enter(.attach, at: began, limit: nil)
+  }
+
+  /// Takes up a handoff that a registry before this one had begun; its phases up to now are not known.
+  ///
+  /// - Parameters:
+  ///   - began: From when on it is known, at most `moment`.
+  ///   - wallTime: `CLOCK_REALTIME` at `moment`, nanoseconds.
+  mutating func adopt(
+    number: UInt64, way: RegistryInterface.Way, epoch: UInt64, source: (ProcessID, VMMProcess),
+    successor: (ProcessID, VMMProcess)?, began: UInt64, at moment: UInt64, wallTime: UInt64
+  ) {
     attachBegan = nil
     var handoff = Handoff(
       number: number, guest: guest.text, way: way, epochBefore: epoch, source: source.1,
@@ -79,7 +99,17 @@ struct Timeline {
       Attempt(handoff: handoff, began: began, source: source.0, successor: successor?.0))
     if history.count > Self.limit { history.removeFirst() }
     events.append(event(.handoffStarted, index: history.count - 1))
-    enter(.attach, at: began, limit: nil)
+  }
+
+  /// What a source that presents itself again says about the phases that nobody saw.
+  mutating func presented(_ stage: Stage, at moment: UInt64, limit: UInt64) {
+    enter(.freeze, at: stage.freezeStarted, limit: nil)
+    enter(.stage, at: min(max(stage.contextSent, stage.freezeStarted), moment), limit: nil)
+    enter(.claim, at: moment, limit: limit)
+    changeLast {
+      $0.frozen = stage.freezeStarted
+      $0.lastInstruction = stage.lastInstruction
+    }
   }
 
   /// Ends the phase that lasts and begins the next one.
@@ -159,7 +189,10 @@ struct Timeline {
       settleIfOver(at: moment)
     case .takenBack:
       if process == last.source { settle(.takenBack, at: moment) }
-    case .inProgress, .aborted, .lost, .ended: break
+    case .inProgress:
+      // Custody may still bring the guest to a successor, which then has nobody to wait for.
+      if process == last.source { changeLast { $0.isSourceGone = true } }
+    case .aborted, .lost, .ended: break
     }
   }
 
@@ -201,11 +234,20 @@ struct Timeline {
     events.append(event(.handoffEnded, index: index))
   }
 
-  /// An aborted attempt whose source had staged after all goes on as one that is taken back.
+  /// An aborted attempt whose source had staged after all goes on as one that is taken back, and one that was
+  /// given back to a source that had not heard of it is taken back once more.
   mutating func reopen(_ number: UInt64) {
-    guard let index = history.indices.last, history[index].handoff.number == number,
-      history[index].handoff.outcome == .aborted
-    else { return }
+    guard let index = history.indices.last, history[index].handoff.number == number else { return }
+    switch history[index].handoff.outcome {
+    case .aborted: break
+    case .takenBack:
+      guard !history[index].isRunConfirmed else { return }
+      if history[index].handoff.phases.last?.name == .run {
+        history[index].handoff.phases.removeLast()
+        history[index].phaseBegan = nil
+      }
+    case .inProgress, .committed, .lost, .ended: return
+    }
     history[index].isSettled = false
     history[index].ended = nil
     history[index].handoff.outcome = .inProgress

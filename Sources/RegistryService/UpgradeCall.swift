@@ -85,6 +85,10 @@ final class UpgradeCall {
 
   /// Reports what happens to the guest's handoff.
   func follow(_ event: TimelineEvent) {
+    if event.kind == .guestGone {
+      fail(.guestEnded(.init(guest: guest.text)))
+      return
+    }
     if let handoff = event.handoff, stage == .waiting, event.kind == .handoffStarted { take(handoff) }
     guard stage == .following, event.handoff?.number == number else { return }
     switch event.kind {

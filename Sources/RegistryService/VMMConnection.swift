@@ -103,10 +103,7 @@ final class VMMConnection {
       }
       return .taken
     } catch {
-      if case .wrongVersion(let version) = error {
-        return .malformed(.versionMismatch, "record version \(version) is not the agreed one")
-      }
-      return .malformed(.malformedRecord, error.description)
+      return .malformed(error.refusal, error.description)
     }
   }
 
@@ -121,14 +118,17 @@ final class VMMConnection {
   /// Sends a message, or queues what the peer does not take now.
   ///
   /// - Parameters:
-  ///   - owners: Keep `descriptors` open as long as a record waits.
+  ///   - owners: Whose descriptors go along, in this order; kept open as long as a record waits.
+  ///   - contextVMs: How many of them, the last ones, are VMs beyond those that belong to the message.
   /// - Returns: False when the connection is of no more use: the peer is gone or does not read.
   func send(
-    _ message: RegistryMessage, descriptors: [Int32] = [], owners: [DescriptorBundle] = []
+    _ message: RegistryMessage, of owners: [DescriptorBundle] = [], contextVMs: Int = 0
   ) -> Bool {
     guard !isClosed, !isClosing else { return !isClosed }
+    let descriptors = owners.flatMap(\.numbers)
     sequence &+= 1
-    for record in message.encoded().records(version: agreedVersion, sequence: sequence) {
+    for record in message.encoded(contextVMs: contextVMs).records(version: agreedVersion, sequence: sequence)
+    {
       let queued = QueuedRecord(
         bytes: record.bytes, descriptors: Array(descriptors[record.descriptors]), owners: owners)
       if queue.isEmpty {

@@ -7,6 +7,8 @@ import Systemd
 final class WatchedProcess {
   let id: ProcessID
   let user: UInt32
+  /// The systemd unit that it was in when it connected.
+  let unit: String?
   private let pidfd: Pidfd
   var source: EventSource?
   /// Guests whose machines have heard of it.
@@ -21,6 +23,9 @@ final class WatchedProcess {
   init(id: ProcessID, user: UInt32, pidfd: consuming Pidfd) {
     self.id = id
     self.user = user
+    let unit = ServiceUnit.of(pid: id.pid)
+    // What was read of a number whose process has ended may be another's.
+    self.unit = pidfd.hasExited() ? nil : unit
     self.pidfd = pidfd
   }
 

@@ -97,6 +97,15 @@ import Synchronization
     return exitCode
   }
 
+  /// Feeds the service manager's watchdog from this loop, so that a handler that hangs is noticed.
+  ///
+  /// Does nothing when the service has none (`WATCHDOG_USEC`, sd_watchdog_enabled(3)).
+  public func feedWatchdog() throws(SystemError) {
+    preconditionOnLoop()
+    let result = unsafe sd_event_set_watchdog(event, 1)
+    if result < 0 { throw SystemError(.epoll, code: -result, subject: "the watchdog") }
+  }
+
   /// Ends ``run()`` after the handler that calls this.
   public func exit(_ code: Int32) {
     preconditionOnLoop()

@@ -17,7 +17,7 @@ struct Batond: ParsableCommand {
       Exit status: 0 after SIGTERM or SIGINT, 1 when it cannot start, 3 when its journal is damaged, 4 when the \
       journal cannot be written any more, 64 for wrong arguments.
       """,
-    version: "0.1.0")
+    version: ProgramVersion.text)
 
   @Option(help: "Where the journal is kept.")
   var runtimeDirectory = "/run/baton"
@@ -55,12 +55,19 @@ struct Batond: ParsableCommand {
   var maximumGuests = 2_048
   @Option(help: "Descriptors in custody for each user.")
   var maximumDescriptors = 65_536
+  @Option(help: "How many guests that are lost or ended are remembered.")
+  var rememberGuests = 1_024
+  @Option(help: "For how long guests that are lost or ended are remembered.")
+  var rememberSeconds: UInt64 = 86_400
   @Flag(help: "Log warnings and errors only.")
   var quiet = false
 
   func validate() throws {
     guard [maximumConnections, maximumGuests, maximumDescriptors].allSatisfy({ $0 > 0 }) else {
       throw ValidationError("a maximum is at least 1")
+    }
+    guard rememberGuests >= 0, rememberSeconds <= 1_000_000_000 else {
+      throw ValidationError("--remember-guests is at least 0, --remember-seconds at most 1000000000")
     }
   }
 
@@ -83,18 +90,24 @@ struct Batond: ParsableCommand {
     settings.quotas.connections = maximumConnections
     settings.quotas.guests = maximumGuests
     settings.quotas.descriptors = maximumDescriptors
+    settings.remembering.guests = rememberGuests
+    settings.remembering.seconds = rememberSeconds
     settings.logLevel = quiet ? .warning : .info
     let code = try serve(settings)
     if code != 0 { throw ExitCode(code) }
   }
 
   private func serve(_ settings: RegistryConfiguration) throws -> Int32 {
+    // Before anything else opens a descriptor.
+    let passed = PassedDescriptors.take()
     // SIGPIPE only says that nobody reads standard error any more.
     let signals = try SignalDescriptor([2, 13, 15])
     // State memfds in custody hold batons.
     try ThisProcess.hideMemory()
+    SchedulingSlice.shortest.apply()
     let loop = try EventLoop()
-    let server = RegistryServer(configuration: settings, loop: loop)
+    try loop.feedWatchdog()
+    let server = RegistryServer(configuration: settings, loop: loop, passed: passed)
     do throws(RegistryServer.StartFailure) {
       try server.start()
     } catch {

@@ -23,7 +23,7 @@ final class JournalFileTests {
       phase: .idle, handoff: 0, claimant: nil)
   }
 
-  private func reopened() throws -> [GuestRecord] { try #require(try JournalFile.open(path)).1 }
+  private func reopened() throws -> [GuestRecord] { try #require(try JournalFile.open(path)).1.records }
 
   @Test("that is not there is no journal")
   func missing() throws { #expect(try JournalFile.open(path) == nil) }
@@ -42,11 +42,29 @@ final class JournalFileTests {
     let journal = try JournalFile.create(path, [])
     for epoch in 1...20_000 {
       try journal.append(try record("a", epoch: UInt64(epoch)))
-      if journal.needsMaintenance { try journal.maintain([try record("a", epoch: UInt64(epoch))]) }
+      if journal.needsMaintenance {
+        try journal.maintain([try record("a", epoch: UInt64(epoch))], forgotten: ForgottenNumbers())
+      }
     }
     #expect(journal.compactions > 0)
     #expect(journal.committed < 1 << 18)
     #expect(try reopened() == [try record("a", epoch: 20_000)])
+  }
+
+  @Test("loses the entries of a guest that was forgotten with the next compaction, and keeps its numbers")
+  func forgetting() throws {
+    let journal = try JournalFile.create(path, [try record("a", epoch: 7)])
+    var epoch: UInt64 = 0
+    journal.forget(try #require(GuestName("a")))
+    while journal.compactions == 0 {
+      epoch += 1
+      try journal.append(try record("b", epoch: epoch))
+      try journal.maintain(
+        [try record("b", epoch: epoch)], forgotten: ForgottenNumbers(epoch: 7, handoff: 3))
+    }
+    let contents = try #require(try JournalFile.open(path)).1
+    #expect(contents.records == [try record("b", epoch: epoch)])
+    #expect(contents.forgotten == ForgottenNumbers(epoch: 7, handoff: 3))
   }
 
   @Test("grows without upkeep too")

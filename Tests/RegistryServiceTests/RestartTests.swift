@@ -10,6 +10,7 @@ struct RestartTests {
     let registry = try RunningRegistry()
     let owner = try ScriptedVMM(registry)
     try owner.own("vm1")
+    try registry.waitUntilSettled()
     try registry.killAndRestart()
     #expect(try owner.receive() == nil)
     let back = try ScriptedVMM(registry)
@@ -27,6 +28,7 @@ struct RestartTests {
   func ownerDied() throws {
     let registry = try RunningRegistry()
     try ScriptedVMM(registry).own("vm1")
+    try registry.waitUntilSettled()
     try registry.signal(9)
     try registry.waitForEnd()
     // An owner whose number is taken by a process of another start time is as dead as one that is gone.
@@ -65,6 +67,7 @@ struct RestartTests {
   func deletedJournal() throws {
     let registry = try RunningRegistry(["--settle-ms", "500"])
     try ScriptedVMM(registry).own("vm1")
+    try registry.waitUntilSettled()
     try registry.signal(9)
     try registry.waitForEnd()
     try Files.remove(registry.journal)

@@ -72,6 +72,16 @@ final class RunningRegistry {
     throw TestFailure("nobody listens on \(path) after 20 s")
   }
 
+  /// Returns once the registry has settled: its journal has its name, and the next one goes on from it.
+  func waitUntilSettled() throws {
+    for _ in 0..<4_000 {
+      if (try? Files.open(journal, .readOnly)) != nil { return }
+      var nobody = [Poller.Interest(-1)]
+      _ = try Poller.wait(&nobody, timeoutNanoseconds: 5_000_000)
+    }
+    throw TestFailure("there is no journal after 20 s")
+  }
+
   private static func start(
     _ directory: String, _ settings: [String], _ environment: [String: String]
   ) throws -> ChildProcess {

@@ -93,6 +93,45 @@ struct TimelineTests {
     #expect(timeline.history.last?.handoff.outcome == .takenBack)
   }
 
+  @Test("of one that is given back twice has one run only")
+  func givenBackTwice() throws {
+    var timeline = try begun()
+    timeline.enter(.run, at: 3_000_000, limit: nil)
+    timeline.takenBack(epoch: 4, at: 3_000_000)
+    timeline.reopen(7)
+    timeline.enter(.run, at: 5_000_000, limit: nil)
+    timeline.takenBack(epoch: 5, at: 5_000_000)
+    timeline.running(first: 0, arrival: 7_000_000)
+    let end = try #require(timeline.history.last)
+    #expect(end.isSettled)
+    #expect(end.handoff.outcome == .takenBack)
+    #expect(end.handoff.phases.map(\.name) == [.attach, .prepare, .run])
+    #expect(end.handoff.epochAfter == 5)
+  }
+
+  @Test("after a restart begins when the source was frozen, and still has its phases in their order")
+  func presented() throws {
+    var timeline = Timeline(guest: try #require(GuestName("vm1")))
+    timeline.attachBegins(at: 15_000_000)
+    timeline.adopt(
+      number: 7, way: .none, epoch: 3, source: (source, VMMProcess(processId: 1, userId: 0)), successor: nil,
+      began: 10_000_000, at: 20_000_000, wallTime: 90_000_000)
+    timeline.presented(
+      Stage(
+        envelopeByteCount: 64, format: StateFormat(name: "test", version: 1, features: 0),
+        lastInstruction: 10_100_000, freezeStarted: 10_000_000, contextSent: 10_200_000),
+      at: 20_000_000, limit: 5)
+    timeline.enter(.receive, at: 21_000_000, limit: nil)
+    timeline.enter(.run, at: 22_000_000, limit: nil)
+    timeline.committed(epoch: 4, at: 22_000_000)
+    timeline.running(first: 22_100_000, arrival: 22_200_000)
+    let handoff = try #require(timeline.current ?? timeline.history.last).handoff
+    #expect(handoff.startedRealtimeMicroseconds == 80_000)
+    #expect(handoff.phases.map(\.name) == [.freeze, .stage, .claim, .receive, .run])
+    #expect(handoff.phases.map(\.startMicroseconds) == [0, 200, 10_000, 11_000, 12_000])
+    #expect(handoff.blackoutMicroseconds == 12_000)
+  }
+
   @Test("remembers the last 32 handoffs")
   func limit() throws {
     var timeline = try begun()

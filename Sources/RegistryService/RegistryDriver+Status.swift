@@ -1,0 +1,40 @@
+import BatonCore
+import BatonWire
+import LinuxOS
+import Systemd
+
+/// The line that `systemctl status` shows.
+extension RegistryDriver {
+  /// How long changes are gathered, in nanoseconds.
+  private static let statusDelay: UInt64 = 250_000_000
+
+  /// Something happened: the service manager is told soon, and never while a guest is stopped.
+  func scheduleStatus() {
+    guard status.timer == nil, ServiceManager.isListening else { return }
+    status.timer = loop.schedule(after: Self.statusDelay) { [unowned self] in
+      status.timer = nil
+      let text = statusText
+      guard text != status.said else { return }
+      guard !isAnyGuestPaused else {
+        scheduleStatus()
+        return
+      }
+      status.said = text
+      ServiceManager.say(status: text)
+    }
+  }
+
+  private var statusText: String {
+    let machines = registry.guests.filter { $0.record.phase != .lost && $0.record.phase != .ended }
+    let moving = machines.filter { $0.step != .none || $0.record.phase != .idle }
+    var text = machines.count == 1 ? "1 guest" : "\(machines.count) guests"
+    if !moving.isEmpty {
+      let names = moving.prefix(3).map(\.record.name.text).joined(separator: ", ")
+      text += ", \(moving.count) in handoff: \(names)\(moving.count > 3 ? " …" : "")"
+    }
+    if let custodyStore {
+      text += "; descriptor store \(custodyStore.capacity - custodyStore.free) of \(custodyStore.capacity)"
+    }
+    return text
+  }
+}

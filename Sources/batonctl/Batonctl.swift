@@ -1,4 +1,5 @@
 import ArgumentParser
+import LinuxOS
 import RegistryInterface
 
 /// The operator's command line.
@@ -11,16 +12,11 @@ struct Batonctl: ParsableCommand {
       Exit statuses:
       \(CommandStatus.allCases.map { "  \($0.rawValue)  \($0.text)" }.joined(separator: "\n"))
       """,
-    version: BuildVersion.text,
+    version: ProgramVersion.text,
     subcommands: [
       ListCommand.self, ShowCommand.self, WatchCommand.self, PreflightCommand.self, UpgradeCommand.self,
       AbortCommand.self, MetricsCommand.self,
     ])
 
   @OptionGroup var global: GlobalOptions
-}
-
-/// The version of these programs.
-enum BuildVersion {
-  static let text = "0.1.0"
 }

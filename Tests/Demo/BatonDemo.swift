@@ -31,6 +31,12 @@ struct ShowHandoffs: ParsableCommand {
   @Option(help: "Real vCPUs of /dev/kvm (kvm), software ones (software), or whichever there is (auto).")
   var vcpu = "auto"
 
+  @Option(help: "How the SEV guest is handed on: by token, by moving its context, or by both in turn.")
+  var handoff = DemoWay.token
+
+  @Flag(help: "Encrypt the guest's register state too (SEV-ES).")
+  var sevEs = false
+
   @Option(help: "Columns of the output; those of the terminal if not given.")
   var width: Int?
 
@@ -51,7 +57,8 @@ struct ShowHandoffs: ParsableCommand {
     do {
       good = try Workbench.use { bench in
         try DemoScenario(
-          bench: bench, output: output, handoffs: handoffs, memory: memory, vcpu: vcpu
+          bench: bench, output: output, handoffs: handoffs, memory: memory, vcpu: vcpu, way: handoff,
+          encryptsState: sevEs
         ).run()
       }
     } catch {
@@ -59,6 +66,18 @@ struct ShowHandoffs: ParsableCommand {
       throw ExitCode(1)
     }
     if !good { throw ExitCode(1) }
+  }
+}
+
+enum DemoWay: String, CaseIterable, ExpressibleByArgument {
+  case token, move, alternate
+
+  /// How the VMM hands on that is the owner after so many handoffs.
+  func after(_ handoffs: Int) -> String {
+    switch self {
+    case .token, .move: rawValue
+    case .alternate: handoffs % 2 == 0 ? "token" : "move"
+    }
   }
 }
 

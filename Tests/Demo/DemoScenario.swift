@@ -9,6 +9,8 @@ struct DemoScenario {
   let handoffs: Int
   let memory: ByteCount
   let vcpu: String
+  let way: DemoWay
+  let encryptsState: Bool
 
   /// - Returns: whether everything was as it should be.
   func run() throws -> Bool {
@@ -17,14 +19,18 @@ struct DemoScenario {
     if isRoot { try Files.changeMode(of: bench.directory, to: 0o711) }
     let registry = try bench.startRegistry(
       ["--quiet"] + (isRoot ? ["--group", "\(DemoRefusals.stranger)"] : []))
-    let model = try bench.startModel()
+    let model = try bench.startModel(encryptsState ? ["--es-asids", "100"] : [])
     var plan = GuestPlan("vm1", memory: memory.text, protection: .model)
     plan.vcpu = vcpu
     plan.disk = "\(bench.directory)/disk.img"
     plan.build = "build 1"
+    plan.handoff = way.after(0)
+    // Successors learn it from their source.
+    plan.encryptsState = encryptsState
     let console = try ConsoleReader()
     let first = try bench.startGuest(plan, console: console)
     console.closeWriteEnd()
+    plan.encryptsState = false
     let bystander = try LockBystander(path: plan.disk ?? "")
     try introduce(plan, first, registry: registry.pid, model: model.pid)
 
@@ -57,14 +63,29 @@ struct DemoScenario {
     )
     output.fact(
       "SEV",
-      "the software model, sevmodeld, pid \(model): the kernel's rules with real one-time tokens; it protects nothing"
+      "\(encryptsState ? "ES, by " : "")the software model, sevmodeld, pid \(model): the kernel's rules, contexts that are really handed on; it protects nothing"
     )
+    output.fact("way", wayInWords)
+    let lockable = ThisProcess.lockableByteCount
+    let limit =
+      lockable < memory.bytes
+      ? "RLIMIT_MEMLOCK is \(PlainText.size(bytes: lockable)) here: the model does not mind, a kernel would refuse to pin this guest's RAM"
+      : nil
+    if let limit { output.fact("memory limit", limit) }
     output.fact("registry", "batond, pid \(registry): who may run the guest, and the time limits")
     output.fact("disk", "under a write lock that travels; a bystander tries to take it all the time")
     output.fact("console", "a pipe that this program reads and checks line by line")
     output.emit(
       .init(
-        kind: "start", vcpus: isReal ? "kvm" : "software", memoryBytes: memory.bytes))
+        kind: "start", sentence: limit, vcpus: isReal ? "kvm" : "software", memoryBytes: memory.bytes))
+  }
+
+  private var wayInWords: String {
+    switch way {
+    case .token: "token: LOCAL_SEND and LOCAL_RECEIVE, a secret that is good for one receive"
+    case .move: "move: VM_MOVE_ENC_CONTEXT_FROM, out of a VM whose descriptor only the claimant gets"
+    case .alternate: "token and move in turn"
+    }
   }
 
   // MARK: Handoffs
@@ -78,6 +99,7 @@ struct DemoScenario {
       try letItWork(owner, console)
       var next = plan
       next.build = "build \(number + 1)"
+      next.handoff = way.after(number)
       let (successor, handoff) = try bench.handOver(next)
       guard handoff.outcome == .committed, let blackout = handoff.blackoutMicroseconds else {
         throw HarnessFailure(

@@ -1,7 +1,7 @@
 /// What a guest of a test is like; the same plan starts its first owner and every successor.
 public struct GuestPlan: Sendable {
   public enum Protection: String, Sendable, CaseIterable {
-    /// A SEV guest of the software model: way `token`.
+    /// A SEV guest of the software model, handed on as ``GuestPlan/handoff`` says.
     case model
     /// A plain guest: way `none`.
     case none
@@ -13,6 +13,10 @@ public struct GuestPlan: Sendable {
   public var vcpu = "software"
   public var protection: Protection
   public var hasCustody = true
+  /// How a SEV guest is handed on: `token`, `move` or `auto`.
+  public var handoff = "token"
+  /// Whether the register state of a SEV guest is encrypted too.
+  public var encryptsState = false
   public var disk: String?
   public var duty = 100
   public var patienceMilliseconds = 60_000

@@ -28,7 +28,8 @@ public final class VMM: Sendable {
         if let end = process.end {
           let late = try said().filter { $0.event == event }
           if late.count > skipping { return late[skipping] }
-          throw HarnessFailure("\(process.name) ended (\(end)) without the event \(event)")
+          throw HarnessFailure(
+            "\(process.name) ended (\(end)) without the event \(event), after \(try said().suffix(4))")
         }
         return nil
       }

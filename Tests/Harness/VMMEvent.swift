@@ -20,6 +20,10 @@ public struct VMMEvent: Codable, Hashable, Sendable {
   public var report: GuestVerdict?
   public var remarks: [String]?
   public var consoleLines: UInt64?
+  /// How the guest is handed over, in an offer.
+  public var way: String?
+  /// What the firmware says of a SEV guest, in a report.
+  public var guestState: UInt64?
 }
 
 /// What the guest itself says about its life, over all processes that ran it.

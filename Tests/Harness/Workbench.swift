@@ -103,7 +103,7 @@ public final class Workbench: Sendable {
     _ options: [String] = [], crashAt: String? = nil, under: [String] = []
   ) throws -> TestProcess {
     let process = try start(
-      .batond, ["--runtime-directory", runtime, "--settle-ms", "300"] + options,
+      .batond, ["--runtime-directory", runtime, "--settle-ms", "300"] + mayUpgrade + options,
       environment: crashAt.map { ["BATON_CRASH_AT": $0] } ?? [:], under: under)
     processes.withLock { $0.registry = process }
     try Wait.until("the registry's sockets", seconds: 20) {
@@ -113,12 +113,17 @@ public final class Workbench: Sendable {
     return process
   }
 
+  /// Whoever is not root needs the admin group to upgrade; the registry gets this process's own.
+  private var mayUpgrade: [String] {
+    ThisProcess.effectiveUser == 0 ? [] : ["--admin-group", "\(ThisProcess.effectiveGroup)"]
+  }
+
   /// The registry's process.
   public var registry: TestProcess? { processes.withLock { $0.registry } }
 
   @discardableResult
-  public func startModel(under: [String] = []) throws -> TestProcess {
-    let process = try start(.sevmodeld, ["--socket", modelSocket], under: under)
+  public func startModel(_ options: [String] = [], under: [String] = []) throws -> TestProcess {
+    let process = try start(.sevmodeld, ["--socket", modelSocket] + mayPin + options, under: under)
     processes.withLock { $0.model = process }
     try Wait.until("the SEV model", seconds: 20) {
       if let end = process.end { throw HarnessFailure("sevmodeld ended: \(end)\n\(process.logTail())") }
@@ -126,6 +131,9 @@ public final class Workbench: Sendable {
     }
     return process
   }
+
+  /// The usual memlock limit of whoever is not root is smaller than any guest.
+  private var mayPin: [String] { ThisProcess.lockableByteCount == .max ? [] : ["--no-memlock"] }
 
   /// The model's process.
   public var model: TestProcess? { processes.withLock { $0.model } }
@@ -159,6 +167,8 @@ public final class Workbench: Sendable {
       "--sev", plan.protection.rawValue, "--model-socket", modelSocket, "--registry", handoffSocket,
       "--duty", "\(plan.duty)", "--patience", "\(plan.patienceMilliseconds)", "--events", events,
     ]
+    if plan.protection == .model { arguments += ["--handoff", plan.handoff] }
+    if plan.encryptsState { arguments.append("--sev-es") }
     if !plan.hasCustody { arguments.append("--no-custody") }
     if let disk = plan.disk { arguments += ["--disk", disk] }
     if let build = plan.build { arguments += ["--build", build] }

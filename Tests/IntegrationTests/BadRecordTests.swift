@@ -36,41 +36,25 @@ extension IntegrationSuite {
       }
     }
 
-    /// One message of each type.
-    private static let messages: [VMMMessage] = {
-      let format = StateFormat(name: "baton-vmm", version: 1, features: 0)
-      let stage = Stage(
-        envelopeByteCount: 100, format: format, lastInstruction: 1, freezeStarted: 1, contextSent: 1)
-      let manifest = Manifest(
-        way: .none, vcpuCount: 1, files: [RAMFile(device: 1, inode: 1, byteCount: 4096)],
-        regions: [RAMRegion(guestPhysicalAddress: 0, byteCount: 4096, file: 0, fileOffset: 0)], hasVM: false,
-        names: ["disk"], format: format)
-      return [
-        .hello(RecordPeer.hello("vm9", .attached(prepared: 0), manifest: manifest)),
-        .offer(handoff: 1, manifest), .ready(handoff: 1), .stage(handoff: 1, stage), .received(handoff: 1),
-        .refused(handoff: 1, used: true), .tookBack(handoff: 1), .used(handoff: 1), .resumed(handoff: 1),
-        .running(epoch: 1, firstInstruction: 1), .declined(handoff: 1, .successorDeclined, "no"),
-        .preflightReport([PreflightCheck(name: "way", verdict: .pass, detail: "x")]), .ended(epoch: 1),
-      ]
-    }()
-
-    @Test("every truncation of every record is refused as malformed", arguments: 0..<13)
-    func truncations(_ index: Int) throws {
+    @Test("every truncation of every record as the first one is refused as malformed")
+    func truncations() throws {
       try withGuest { bench, _ in
-        let message = Self.messages[index].encoded()
-        let whole = message.records(version: 1, sequence: 1)[0].bytes
-        for count in 1..<whole.count {
-          let peer = try RecordPeer(path: bench.handoffSocket)
-          try peer.send(raw: Array(whole[..<count]))
-          #expect(try peer.refusal().refusal == .malformedRecord, "type \(message.type), \(count) bytes")
-        }
-        // The payload cut short under a header that says so.
-        for count in 0..<message.payload.count {
-          let short = Message(
-            type: message.type, payload: Array(message.payload[..<count]), descriptorCount: 0)
-          let peer = try RecordPeer(path: bench.handoffSocket)
-          try peer.send(raw: short.records(version: 1, sequence: 1)[0].bytes)
-          #expect(try peer.refusal().refusal == .malformedRecord, "type \(message.type), payload of \(count)")
+        for message in EveryMessage.all.map({ $0.encoded() }) {
+          let whole = message.records(version: 1, sequence: 1)[0].bytes
+          for count in 1..<whole.count {
+            let peer = try RecordPeer(path: bench.handoffSocket)
+            try peer.send(raw: Array(whole[..<count]))
+            #expect(try peer.refusal().refusal == .malformedRecord, "type \(message.type), \(count) bytes")
+          }
+          // The payload cut short under a header that says so.
+          for count in 0..<message.payload.count {
+            let short = Message(
+              type: message.type, payload: Array(message.payload[..<count]), descriptorCount: 0)
+            let peer = try RecordPeer(path: bench.handoffSocket)
+            try peer.send(raw: short.records(version: 1, sequence: 1)[0].bytes)
+            #expect(
+              try peer.refusal().refusal == .malformedRecord, "type \(message.type), payload of \(count)")
+          }
         }
       }
     }
@@ -103,16 +87,16 @@ extension IntegrationSuite {
           .bytes
         let many = try RecordPeer(path: bench.handoffSocket)
         try many.send(raw: bytes, descriptors: [pipe.readEnd.number])
-        #expect([.malformedRecord, .descriptorMismatch].contains(try many.refusal().refusal))
+        #expect(try many.refusal().refusal == .descriptorMismatch)
         var announced = bytes
         announced[16] = 1
         let few = try RecordPeer(path: bench.handoffSocket)
         try few.send(raw: announced)
-        #expect([.malformedRecord, .descriptorMismatch].contains(try few.refusal().refusal))
+        #expect(try few.refusal().refusal == .descriptorMismatch)
         // Announced and there, but none belongs to this message.
         let none = try RecordPeer(path: bench.handoffSocket)
         try none.send(raw: announced, descriptors: [pipe.readEnd.number])
-        #expect([.malformedRecord, .descriptorMismatch].contains(try none.refusal().refusal))
+        #expect(try none.refusal().refusal == .descriptorMismatch)
       }
     }
 
@@ -125,7 +109,7 @@ extension IntegrationSuite {
       try withGuest { bench, _ in
         let peer = try RecordPeer(path: bench.handoffSocket)
         try peer.send(.hello(RecordPeer.hello(name)))
-        #expect([.badGuestName, .malformedRecord].contains(try peer.refusal().refusal))
+        #expect(try peer.refusal().refusal == .badGuestName)
       }
     }
 
@@ -134,7 +118,7 @@ extension IntegrationSuite {
       try withGuest { bench, _ in
         let peer = try RecordPeer(path: bench.handoffSocket)
         try peer.send(.hello(RecordPeer.hello("nobody", .claiming(1))))
-        #expect([.batonUnknown, .unknownGuest].contains(try peer.refusal().refusal))
+        #expect(try peer.refusal().refusal == .batonUnknown)
       }
     }
 
@@ -143,7 +127,7 @@ extension IntegrationSuite {
       try withGuest { bench, _ in
         let peer = try RecordPeer(path: bench.handoffSocket)
         try peer.send(.ready(handoff: 1))
-        #expect([.protocolViolation, .malformedRecord].contains(try peer.refusal().refusal))
+        #expect(try peer.refusal().refusal == .protocolViolation)
       }
     }
 
@@ -167,16 +151,6 @@ extension IntegrationSuite {
       }
     }
 
-    @Test("more guests than the quota allows are refused")
-    func quota() throws {
-      try withGuest(["--maximum-guests", "1"]) { bench, _ in
-        var other = Scene.plan()
-        other.name = "vm2"
-        let vmm = try bench.startVMM(other)
-        #expect(try vmm.wait(for: "refused").refusal == "quotaExceeded")
-      }
-    }
-
     @Test("a successor of another user is refused")
     func otherUser() throws {
       guard ThisProcess.effectiveUser == 0 else {
@@ -194,7 +168,9 @@ extension IntegrationSuite {
         let stranger = try TestProcess(
           name: "stranger", log: "\(bench.directory)/stranger.log",
           arguments: [copy] + bench.vmmArguments(Scene.plan(), events: events.path), user: 65_534)
-        #expect(try stranger.waitForEnd() == .exited(status: 3), "\(stranger.logTail())")
+        #expect(
+          try stranger.waitForEnd() == .exited(status: BatonWire.Refusal.wrongPeer.exitCode),
+          "\(stranger.logTail())")
         #expect(try events.all().last { $0.event == "refused" }?.refusal == "wrongPeer")
         #expect(try source.isGuestRunning())
       }

@@ -157,6 +157,7 @@ extension IntegrationSuite {
         }
         let owner = guest.owner?.processId == source.pid ? source : successor
         #expect(try Scene.runner(of: [source, successor]) === owner)
+        Scene.expectOrdered(try bench.client().describe("vm1").handoffs)
         try Scene.expectWhole(owner, console)
         let (next, handoff) = try bench.handOver(plan)
         #expect(handoff.outcome == .committed)
@@ -186,6 +187,7 @@ extension IntegrationSuite {
         }
         #expect(!successor.process.isAlive)
         #expect(try Scene.runner(of: [source, successor]) === source)
+        Scene.expectOrdered(try bench.client().describe("vm1").handoffs)
         try Scene.expectWhole(source, console)
       }
     }

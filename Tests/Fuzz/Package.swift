@@ -14,9 +14,11 @@ let settings: [SwiftSetting] = [
 
 func product(_ name: String) -> Target.Dependency { .product(name: name, package: "baton") }
 
-func fuzzer(_ name: String, _ products: [String]) -> Target {
+/// - Parameter support: Further targets of this package.
+func fuzzer(_ name: String, _ products: [String], support: [String] = []) -> Target {
   .executableTarget(
-    name: "fuzz-\(name)", dependencies: ["FuzzSupport"] + products.map(product),
+    name: "fuzz-\(name)",
+    dependencies: ["FuzzSupport"] + support.map { .target(name: $0) } + products.map(product),
     path: "Targets/\(name)", swiftSettings: settings + [.unsafeFlags(["-parse-as-library"])])
 }
 
@@ -25,10 +27,17 @@ let package = Package(
   dependencies: [.package(name: "baton", path: "../..")],
   targets: [
     .target(name: "FuzzSupport", path: "Support", swiftSettings: settings),
+    .target(
+      name: "SEVFuzzSupport", dependencies: [product("SEVModel")], path: "SEVSupport",
+      swiftSettings: settings),
     fuzzer("records", ["BatonWire"]),
     fuzzer("journal", ["BatonCore", "BatonWire"]),
     fuzzer("registry", ["BatonCore", "BatonWire"]),
     fuzzer("varlink", ["Varlink", "RegistryInterface"]),
-    fuzzer("sevCommands", ["SEVModel", "SEVABI"]),
+    fuzzer("machineState", ["ReferenceVMM", "KVM"]),
+    fuzzer("sevStructures", ["SEVABI"]),
+    fuzzer("sevCommands", ["SEVModel", "SEVABI"], support: ["SEVFuzzSupport"]),
+    fuzzer("sevBlobs", ["SEVModel", "SEVABI"], support: ["SEVFuzzSupport"]),
+    fuzzer("certificates", ["SEVModel", "SEVABI"]),
   ]
 )

@@ -31,12 +31,14 @@ public func fuzzRecords(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
 
 private func checkRoundTrip(_ message: Message) {
   if let decoded = try? VMMMessage(decoding: message) {
-    let again = decoded.encoded()
+    // VMs of way `move` are in no payload, only in the headers.
+    let again = decoded.encoded(contextVMs: message.descriptorCount - decoded.descriptorCount)
     precondition(again == message, "a VMM's message changed on its second journey: \(decoded)")
     checkTransport(again)
   }
   if let decoded = try? RegistryMessage(decoding: message) {
-    let again = decoded.encoded()
+    // VMs of way `move` are in no payload, only in the headers.
+    let again = decoded.encoded(contextVMs: message.descriptorCount - decoded.descriptorCount)
     precondition(again == message, "a registry's message changed on its second journey: \(decoded)")
     checkTransport(again)
   }

@@ -69,8 +69,10 @@ private struct World {
       let reads = ReadableFormats(name: "test", oldest: 1, newest: 1, features: 0)
       return .hello(
         process, report(), reads: reads, manifest: source.flag() ? manifest() : nil,
-        isAlive: source.below(8) != 0)
-    case 6..<13: return .report(process, report(), isAlive: source.below(8) != 0)
+        isAlive: source.below(8) != 0, bringsVM: Self.bringsVM(process))
+    case 6..<13:
+      return .report(
+        process, report(), isAlive: source.below(8) != 0, bringsVM: Self.bringsVM(process))
     case 13: return .disconnected(process)
     case 14: return .exited(process)
     case 15: return .died(process)
@@ -81,6 +83,9 @@ private struct World {
     default: return .settled
     }
   }
+
+  /// Every other process gives its VMs into custody; not drawn, so that inputs keep their meaning.
+  static func bringsVM(_ process: ProcessID) -> Bool { process.pid % 2 == 1 }
 
   /// Near the number on record, so that most reports are about something.
   mutating func handoff() -> UInt64 {

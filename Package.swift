@@ -43,6 +43,8 @@ let package = Package(
     .library(name: "Varlink", targets: ["Varlink"]),
     .library(name: "RegistryInterface", targets: ["RegistryInterface"]),
     .library(name: "SEVABI", targets: ["SEVABI"]),
+    .library(name: "KVM", targets: ["KVM"]),
+    .library(name: "ReferenceVMM", targets: ["ReferenceVMM"]),
     .executable(name: "batond", targets: ["batond"]),
     .executable(name: "batonctl", targets: ["batonctl"]),
     .executable(name: "baton-vmm", targets: ["baton-vmm"]),
@@ -94,13 +96,16 @@ let package = Package(
     program("batond", ["BatonWire", "LinuxOS", "RegistryService", "Systemd", argumentParser]),
     program("batonctl", ["LinuxOS", "RegistryInterface", "Varlink", argumentParser]),
     program("baton-vmm", ["LinuxOS", "ReferenceVMM", argumentParser]),
-    program("sevmodeld", ["ModelService", argumentParser]),
+    program("sevmodeld", ["LinuxOS", "ModelService", "SEVModel", argumentParser]),
+    // The shared object itself is linked by Scripts/with-sev-model: SwiftPM would link the Swift runtime into it.
+    .target(name: "SEVModelPreload", dependencies: ["CLinux"]),
 
     // Tests, each a folder of sentences about one floor.
     tests("LinuxOSTests", ["LinuxOS"]),
     tests("BatonWireTests", ["BatonWire"]),
     tests("BatonCoreTests", ["BatonCore", "BatonWire"]),
     tests("SEVABITests", ["SEVABI"]),
+    tests("SystemdTests", ["RegistryService", "BatonCore", "BatonWire", "LinuxOS"]),
     tests("SEVModelTests", ["SEVModel", "SEVABI", crypto, cryptoExtras]),
     tests("VarlinkTests", ["Varlink", "RegistryInterface"]),
     tests("KVMTests", ["KVM", "LinuxOS"]),
@@ -116,8 +121,13 @@ let package = Package(
       path: "Tests/Harness", swiftSettings: strict),
     program(
       "baton-demo", ["Harness", "RegistryInterface", "LinuxOS", argumentParser], path: "Tests/Demo"),
+    program("sevmodel-vectors", ["LinuxOS", "SEVABI", "SEVModel", crypto], path: "Tests/Vectors"),
     program(
-      "baton-bench", ["BatonWire", "Harness", "RegistryInterface", "LinuxOS", argumentParser, histogram],
+      "baton-bench",
+      [
+        "BatonWire", "Harness", "RegistryInterface", "LinuxOS", "SEVABI", "SEVDevice", "SEVModel",
+        argumentParser, histogram,
+      ],
       path: "Tests/Bench", exclude: ["Floor"]),
     .executableTarget(name: "bench-floor", path: "Tests/Bench/Floor"),
     tests(

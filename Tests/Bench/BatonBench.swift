@@ -24,7 +24,7 @@ struct BatonBench: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Only these parts: blackout, kvm, rolling, memory. Default: all.", valueName: "part"))
+      "Only these parts: blackout, kvm, rolling, memory, model. Default: all.", valueName: "part"))
   var only: [Part] = []
 
   @Option(
@@ -80,4 +80,6 @@ enum Part: String, ExpressibleByArgument, CaseIterable, Hashable {
   case rolling
   /// The registry's memory with many guests.
   case memory
+  /// The software model's own speed.
+  case model
 }

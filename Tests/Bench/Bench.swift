@@ -19,6 +19,10 @@ struct Bench {
     if parts.contains(.memory) {
       results.memory = try RegistryMemory(workspace: workspace).measure(guests: plan.registeredGuests)
     }
+    if parts.contains(.model) {
+      results.model = try ModelSpeed(workspace: workspace).measure(
+        roundTrips: plan.modelRoundTrips, pages: plan.modelPages)
+    }
     results.host.loadAfter = try Host.load()
     model.kill()
     return results

@@ -14,6 +14,8 @@ struct BenchPlan {
   let rollingGuests: Int
   let rollingParallel: Int
   let registeredGuests: Int
+  let modelRoundTrips: Int
+  let modelPages: Int
 
   static let full = BenchPlan(
     sizes: [
@@ -23,14 +25,14 @@ struct BenchPlan {
       Size(ramMebibytes: 16384, handoffs: 50, blocks: 2),
     ],
     kvm: Size(ramMebibytes: 256, handoffs: 20, blocks: 1),
-    rollingGuests: 100, rollingParallel: 8, registeredGuests: 1000)
+    rollingGuests: 100, rollingParallel: 8, registeredGuests: 1000, modelRoundTrips: 5000, modelPages: 50_000)
 
   static let quick = BenchPlan(
     sizes: [
       Size(ramMebibytes: 64, handoffs: 10, blocks: 2), Size(ramMebibytes: 256, handoffs: 10, blocks: 2),
     ],
     kvm: Size(ramMebibytes: 64, handoffs: 3, blocks: 1),
-    rollingGuests: 8, rollingParallel: 4, registeredGuests: 50)
+    rollingGuests: 8, rollingParallel: 4, registeredGuests: 50, modelRoundTrips: 500, modelPages: 5000)
 
   mutating func restrict(toSizes wanted: [Int], handoffs: Int?) {
     if !wanted.isEmpty {

@@ -21,6 +21,7 @@ struct ResultTable {
     comparisons()
     phases()
     others()
+    model()
     targets()
   }
 
@@ -66,7 +67,7 @@ struct ResultTable {
   private mutating func others() {
     if let real = results.realVCPUs {
       lines += [
-        "", "Real vCPUs: " + (real.figures.map(Self.figures) ?? real.reason ?? "nothing was measured"),
+        "", "Real vCPUs: " + (real.figures.map { Self.figures($0) } ?? real.reason ?? "nothing was measured"),
       ]
     }
     if let rolling = results.rolling {
@@ -74,7 +75,7 @@ struct ResultTable {
         "",
         "\(rolling.guests) guests of 64 MiB, \(rolling.parallel) at a time: "
           + "\(Self.decimal(Double(rolling.totalNanoseconds) / 1e9, digits: 2)) s in all; blackout "
-          + (rolling.blackout.map(Self.figures) ?? "not measured"),
+          + (rolling.blackout.map { Self.figures($0) } ?? "not measured"),
       ]
     }
     if let memory = results.memory {
@@ -86,18 +87,37 @@ struct ResultTable {
     }
   }
 
+  private mutating func model() {
+    guard let model = results.model else { return }
+    lines.append("")
+    for (name, figures) in [("LOCAL_SEND", model.localSend), ("LOCAL_RECEIVE", model.localReceive)] {
+      guard let figures else { continue }
+      lines.append("Model, \(name) round trip: \(Self.figures(figures, of: "calls"))")
+    }
+    for (place, pages) in [("inside one process", model.inside), ("over the socket", model.socket)] {
+      lines.append(
+        "Model, pages a second \(place): SEND_UPDATE_DATA \(Int(pages.sentPerSecond)), "
+          + "RECEIVE_UPDATE_DATA \(Int(pages.receivedPerSecond))")
+    }
+    lines.append(
+      model.possiblePagesPerSecond.map {
+        "openssl speed on this core: AES-128-CTR and HMAC-SHA256 of \(Int($0)) pages a second"
+      } ?? "openssl is not there, so nothing says what this core could do")
+  }
+
   private mutating func targets() {
     lines.append("")
     for target in results.evaluatedTargets {
       lines.append(
         "\(target.isReached ? "reached    " : "NOT reached") \(target.name): "
-          + "\(Self.decimal(target.measured, digits: 2)), at most \(Self.decimal(target.limit, digits: 2))")
+          + "\(Self.decimal(target.measured, digits: 2)), at \(target.isFloor ? "least" : "most") \(Self.decimal(target.limit, digits: 2))"
+      )
     }
   }
 
-  private static func figures(_ figures: Figures) -> String {
+  private static func figures(_ figures: Figures, of what: String = "handoffs") -> String {
     "p50 \(microseconds(figures.p50Nanoseconds)), p99 \(microseconds(figures.p99Nanoseconds)), "
-      + "max \(microseconds(figures.maximumNanoseconds)) microseconds (\(figures.count) handoffs)"
+      + "max \(microseconds(figures.maximumNanoseconds)) microseconds (\(figures.count) \(what))"
   }
 
   private static func microseconds(_ nanoseconds: UInt64) -> String {

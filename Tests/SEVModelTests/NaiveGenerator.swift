@@ -46,7 +46,11 @@ struct NaiveGenerator {
     }
     let creator = kernel.machines[machine].creator
     request.space = chance(97) ? creator : 3 - creator
-    if !hasBadBuffer, chance(25) { request.lockablePages = UInt64(lean(40, 0, 1, 4, 8)) }
+    if !hasBadBuffer, chance(25) {
+      // Near what the VM has pinned already, so that a page more or less is told.
+      let locked = chance(60) ? kernel.machines[machine].lockedPages : 0
+      request.lockablePages = locked + UInt64(lean(1, 0, 2, 3, 40))
+    }
     request.hasFirmwareAtZero = chance(85)
     return request
   }
@@ -66,9 +70,11 @@ struct NaiveGenerator {
     case 12..<15: return .destroy(machine: machine)
     case 15..<20: return .makeVCPU(machine: machine, number: lean(0, 1, 2, 1, 5000))
     case 20..<27:
+      let mirrors = open.filter { kernel.machines[$0].owner != nil }
+      let active = chance(30) && !mirrors.isEmpty ? mirrors : open.filter { kernel.machines[$0].isActive }
       return .enableCapability(
-        machine: machine, number: lean(206, 197, 206, 197, 9), flags: chance(96) ? 0 : 1,
-        source: chance(95) ? pick(open) : nil)
+        machine: machine, number: lean(206, 197, 197, 197, 9), flags: chance(96) ? 0 : 1,
+        source: chance(95) ? pick(chance(70) && !active.isEmpty ? active : open) : nil)
     case 27..<31:
       return .registerRegion(
         machine: machine, address: lean(NaivePlace.guest, NaivePlace.guest + 0x2800, 0x7000),

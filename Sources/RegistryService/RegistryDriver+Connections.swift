@@ -309,7 +309,7 @@ extension RegistryDriver {
   }
 
   /// Closes a connection and drops what is kept for it.
-  private func forget(_ connection: VMMConnection) {
+  func forget(_ connection: VMMConnection) {
     guard !connection.isClosed else { return }
     connection.close()
     lingering[ObjectIdentifier(connection)] = nil

@@ -73,6 +73,11 @@ extension RegistryDriver {
     let first = HeldHello(
       connection: connection, guest: guest, report: Report(hello.standing), reads: hello.reads,
       manifest: hello.manifest, descriptors: descriptors)
+    // What an older connection said is void, and it may not have been seen to end yet.
+    for old in held where old.guest == guest && old.connection.process.id == connection.process.id {
+      held.removeAll { $0.connection === old.connection }
+      forget(old.connection)
+    }
     if registry.mustWait(first.report, for: guest) {
       held.append(first)
       connection.source?.setInterest(.hangUp)

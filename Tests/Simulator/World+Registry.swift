@@ -27,6 +27,7 @@ extension World {
     }
     link.saidHello = true
     vmm.isRefused = false
+    if !breaks(.deliverStaleRecords) { host.held.removeAll { $0.0 == vmm.id } }
     if host.registry.mustWait(Report(hello.standing), for: guest) {
       trace("registry holds \(Self.describe(record.message)) of \(name(vmm.id))")
       host.held.append((vmm.id, link, record))
@@ -47,6 +48,7 @@ extension World {
   func noticeClose(_ link: Link, _ vmm: VMM) throws(Violation) {
     let isPresent = !(host.links[vmm.id] ?? []).contains { $0 !== link && $0.saidHello }
     host.links[vmm.id]?.removeAll { $0 === link }
+    host.held.removeAll { $0.1 === link }
     if host.links[vmm.id]?.isEmpty ?? false { host.links[vmm.id] = nil }
     guard link.saidHello, isPresent else { return }
     trace("registry sees the connection of \(name(vmm.id)) end")

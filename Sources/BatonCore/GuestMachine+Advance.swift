@@ -70,6 +70,10 @@ extension GuestMachine {
       }
       return false
     }
+    // R39 gives the VMs of the dead: after a restart a former claimant may be dead and not yet seen to be.
+    guard custody.successors.allSatisfy({ $0 == candidate || dead.contains($0) || isReachable($0) }) else {
+      return false
+    }
     // R34
     record.phase = .claimed
     record.claimant = candidate

@@ -19,9 +19,10 @@ struct HeldGuestTests {
     var phase: GuestRecord.Phase? { registry[guest]?.record.phase }
   }
 
-  private func restore(_ phase: GuestRecord.Phase, _ way: Way, hasVM: Bool = true, isHeld: Bool = true) throws
-    -> World
-  {
+  private func restore(
+    _ phase: GuestRecord.Phase, _ way: Way, hasVM: Bool = true, isHeld: Bool = true,
+    successors: Set<ProcessID> = []
+  ) throws -> World {
     let guest = try #require(GuestName("vm1"))
     let format = StateFormat(name: "baton-vmm", version: 1, features: 0)
     let manifest = Manifest(
@@ -34,6 +35,7 @@ struct HeldGuestTests {
     custody.hasRAM = true
     custody.hasState = true
     custody.hasVM = hasVM
+    custody.successors = successors
     let record = GuestRecord(
       name: guest, way: way, owner: Self.source, epoch: 4, phase: phase, handoff: 9,
       claimant: phase == .staged ? nil : Self.claimant)
@@ -66,6 +68,20 @@ struct HeldGuestTests {
     let received = world.take(.report(Self.next, .received(9), isAlive: true))
     #expect(received.contains(.send(.run(epoch: 5), to: Self.next)))
     #expect(received.contains(.emptyCustody))
+  }
+
+  @Test("is given to nobody before a former claimant that is gone was seen dead")
+  func formerClaimant() throws {
+    var world = try restore(.staged, .move, successors: [Self.claimant])
+    let reads = ReadableFormats(name: "baton-vmm", oldest: 1, newest: 1, features: 0)
+    _ = world.take(.hello(Self.next, .attach(prepared: 0), reads: reads, manifest: nil, isAlive: true))
+    _ = world.take(.report(Self.next, .ready(9), isAlive: true, bringsVM: true))
+    #expect(world.phase == .staged)
+    let seen = world.take(.died(Self.claimant))
+    let granted = seen.compactMap { effect -> [ProcessID]? in
+      if case .give(.claim, let grant, Self.next) = effect { grant.successors } else { nil }
+    }
+    #expect(granted == [[Self.claimant]])
   }
 
   @Test("is lost when nothing was kept", arguments: [GuestRecord.Phase.staged, .claimed, .rollback])

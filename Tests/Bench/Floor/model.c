@@ -11,7 +11,7 @@
 /* The layouts are those of Docs/sev-model.md. */
 enum {
   MAGIC = 0x4D564553,
-  VERSION = 1,
+  VERSION = 2,
   MAKE_MACHINE = 1,
   OPEN_FIRMWARE = 2,
   MEMORY_ENCRYPT_OP = 3,
@@ -26,7 +26,7 @@ enum { ASK_READ = 1, ASK_WRITE = 2, ASK_FIRMWARE = 5 };
 
 enum {
   LARGEST_PARAMETERS = 72,
-  BLOCK_BYTES = 24,
+  LARGEST_ARGUMENT = 104,
   LARGEST_CHUNK = 0x8000,
 };
 
@@ -47,6 +47,8 @@ struct header {
 struct make_record {
   struct header header;
   uint64_t address_space;
+  /* Of a VM its type, of the firmware device whether it is opened for writing. */
+  uint64_t detail;
 };
 
 struct request_record {
@@ -54,14 +56,15 @@ struct request_record {
   uint64_t address_space, argument, lockable_pages;
   uint32_t flags, parameter_byte_count;
   uint64_t parameter_address;
-  uint8_t argument_bytes[BLOCK_BYTES];
+  uint32_t second_descriptor, zero;
+  uint8_t argument_bytes[LARGEST_ARGUMENT];
   uint8_t parameter_bytes[LARGEST_PARAMETERS];
 };
 
 struct finished_record {
   struct header header;
   uint32_t error, flags;
-  uint8_t argument_bytes[BLOCK_BYTES];
+  uint8_t argument_bytes[LARGEST_ARGUMENT];
   uint8_t parameter_bytes[LARGEST_PARAMETERS];
 };
 
@@ -96,7 +99,7 @@ static struct header header(uint32_t kind, size_t length) {
 }
 
 static int make(struct model *model, uint32_t kind) {
-  struct make_record record = {header(kind, sizeof record), model->address_space};
+  struct make_record record = {header(kind, sizeof record), model->address_space, kind == OPEN_FIRMWARE};
   record_send(model->connection, &record, sizeof record, -1);
   union any_record reply;
   int descriptor;

@@ -62,7 +62,7 @@ extension IntegrationSuite {
         let source = try bench.startGuest(plan, console: console, crashAt: point)
         let successor = try bench.startVMM(plan)
         #expect(try source.process.waitForEnd() == .signalled(9), "the crash point was not reached")
-        let guest = try settle(bench, rest(custody), source, successor, "\(point) \(custody)")
+        let guest = try Scene.settle(bench, rest(custody), source, successor, "\(point) \(custody)")
         if guest.state == .running { try Scene.expectWhole(successor, console) }
       }
     }
@@ -95,13 +95,10 @@ extension IntegrationSuite {
         let source = try bench.startGuest(plan, console: console)
         let successor = try bench.startVMM(plan, crashAt: point)
         #expect(try successor.process.waitForEnd() == .signalled(9), "the crash point was not reached")
-        let guest = try settle(bench, rest(custody), source, successor, "\(point) \(custody)")
+        let guest = try Scene.settle(bench, rest(custody), source, successor, "\(point) \(custody)")
         if guest.state == .running {
           #expect(try Scene.runner(of: [source, successor]) === source)
-          try Scene.expectWhole(source, console)
-          let (next, handoff) = try bench.handOver(plan)
-          #expect(handoff.outcome == .committed)
-          try Scene.expectWhole(next, console)
+          try Scene.expectHandable(bench, plan, source, console)
         }
       }
     }
@@ -124,14 +121,6 @@ extension IntegrationSuite {
       }
     }
 
-    private func settle(
-      _ bench: Workbench, _ rest: Rest, _ source: VMM, _ successor: VMM, _ what: String
-    ) throws -> Guest {
-      try bench.waitForGuest("vm1", "at rest after \(what): \(rest)") {
-        $0.handoff == nil && rest.holds($0, source: source.pid, successor: successor.pid)
-      }
-    }
-
     /// The crash points of the registry that a handoff without failures passes.
     static let registryPoints = [
       "afterJournalAttempt", "afterPrepareSent", "afterOfferKept", "afterOfferedSent", "afterFreezeSent",
@@ -151,17 +140,9 @@ extension IntegrationSuite {
         let successor = try bench.startVMM(plan)
         #expect(try registry.waitForEnd() == .signalled(9), "the crash point was not reached")
         try bench.startRegistry(["--quiet"])
-        let guest = try bench.waitForGuest("vm1", "runs in one process after \(point)") {
-          guard $0.state == .running, $0.handoff == nil, let owner = $0.owner?.processId else { return false }
-          return owner == successor.pid || (owner == source.pid && !successor.process.isAlive)
-        }
-        let owner = guest.owner?.processId == source.pid ? source : successor
-        #expect(try Scene.runner(of: [source, successor]) === owner)
+        let owner = try Scene.settledOwner(bench, source, successor, after: point)
         Scene.expectOrdered(try bench.client().describe("vm1").handoffs)
-        try Scene.expectWhole(owner, console)
-        let (next, handoff) = try bench.handOver(plan)
-        #expect(handoff.outcome == .committed)
-        try Scene.expectWhole(next, console)
+        try Scene.expectHandable(bench, plan, owner, console)
       }
     }
 
@@ -182,11 +163,7 @@ extension IntegrationSuite {
         let successor = try bench.startVMM(plan, crashAt: "successorClaimed")
         #expect(try registry.waitForEnd() == .signalled(9), "the crash point was not reached")
         try bench.startRegistry(["--quiet"])
-        try bench.waitForGuest("vm1", "is back at its source") {
-          $0.state == .running && $0.owner?.processId == source.pid
-        }
-        #expect(!successor.process.isAlive)
-        #expect(try Scene.runner(of: [source, successor]) === source)
+        try Scene.expectTakenBack(bench, by: source, from: successor)
         Scene.expectOrdered(try bench.client().describe("vm1").handoffs)
         try Scene.expectWhole(source, console)
       }

@@ -25,12 +25,7 @@ extension IntegrationSuite {
         #expect(try registry.waitForEnd() == .signalled(9), "the crash point was not reached")
         try Files.remove(bench.journal)
         try bench.startRegistry(["--quiet"])
-        let guest = try bench.waitForGuest("vm1", "runs in one process after \(point)") {
-          guard $0.state == .running, $0.handoff == nil, let owner = $0.owner?.processId else { return false }
-          return owner == successor.pid || (owner == source.pid && !successor.process.isAlive)
-        }
-        let owner = guest.owner?.processId == source.pid ? source : successor
-        #expect(try Scene.runner(of: [source, successor]) === owner)
+        let owner = try Scene.settledOwner(bench, source, successor, after: point)
         try Scene.expectWhole(owner, console)
         Scene.expectOrdered(try bench.client().describe("vm1").handoffs)
         let (next, handoff) = try bench.handOver(plan)

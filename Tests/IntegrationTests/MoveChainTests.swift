@@ -6,8 +6,6 @@ import Testing
 extension IntegrationSuite.MoveTests {
   @Suite("A chain of handoffs by different ways")
   struct MoveChainTests {
-    typealias Scenes = IntegrationSuite.MoveTests
-
     /// - Parameter encryptsState: SEV-ES; only the first owner is told.
     private func chain(_ ways: [String], encryptsState: Bool, model: [String]) throws {
       try Workbench.use { bench in
@@ -80,7 +78,7 @@ extension IntegrationSuite.MoveTests {
           $0.state == .running && $0.handoff == nil && $0.owner?.processId == source.pid
         }
         #expect(try Scene.runner(of: [source, successor]) === source)
-        try Scenes.expectHandable(bench, plan, source, console)
+        try Scene.expectHandable(bench, plan, source, console)
       }
     }
 

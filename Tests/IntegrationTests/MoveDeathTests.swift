@@ -7,8 +7,6 @@ extension IntegrationSuite.MoveTests {
   /// The failure table's rows of way `move`. Every process is killed as by `kill -9`.
   @Suite("A death during a move")
   struct MoveDeathTests {
-    typealias Scenes = IntegrationSuite.MoveTests
-
     /// What the death of the source leads to: the registry always has its VM once it is staged.
     static let sourceDeaths: [(point: String, rest: Rest)] = [
       ("sourcePrepare", .ended), ("sourceOffered", .ended), ("sourceFrozen", .ended),
@@ -27,8 +25,8 @@ extension IntegrationSuite.MoveTests {
         let source = try bench.startGuest(plan, console: console, crashAt: point)
         let successor = try bench.startVMM(plan)
         #expect(try source.process.waitForEnd() == .signalled(9), "the crash point was not reached")
-        let guest = try Scenes.settle(bench, rest, source, successor, "\(point) \(custody)")
-        if guest.state == .running { try Scenes.expectHandable(bench, plan, successor, console) }
+        let guest = try Scene.settle(bench, rest, source, successor, "\(point) \(custody)")
+        if guest.state == .running { try Scene.expectHandable(bench, plan, successor, console) }
       }
     }
 
@@ -56,10 +54,10 @@ extension IntegrationSuite.MoveTests {
         let source = try bench.startGuest(plan, console: console)
         let successor = try bench.startVMM(plan, crashAt: point)
         #expect(try successor.process.waitForEnd() == .signalled(9), "the crash point was not reached")
-        let guest = try Scenes.settle(bench, rest(custody), source, successor, "\(point) \(custody)")
+        let guest = try Scene.settle(bench, rest(custody), source, successor, "\(point) \(custody)")
         guard guest.state == .running else { return }
         #expect(try Scene.runner(of: [source, successor]) === source)
-        try Scenes.expectHandable(bench, plan, source, console)
+        try Scene.expectHandable(bench, plan, source, console)
       }
     }
 
@@ -78,7 +76,7 @@ extension IntegrationSuite.MoveTests {
         try bench.waitForGuest("vm1", "waits in custody") { $0.state == .waiting }
         let next = try bench.startVMM(plan)
         try next.wait(for: "running")
-        try Scenes.expectHandable(bench, plan, next, console)
+        try Scene.expectHandable(bench, plan, next, console)
       }
     }
 
@@ -99,7 +97,7 @@ extension IntegrationSuite.MoveTests {
         switch custody {
         case .all:
           try next.wait(for: "running")
-          try Scenes.expectHandable(bench, plan, next, console)
+          try Scene.expectHandable(bench, plan, next, console)
         case .sourceOnly:
           try bench.waitForGuest("vm1", "is lost") { $0.state == .lost }
           #expect(try next.process.waitForEnd() != .exited(status: 0))
@@ -126,13 +124,8 @@ extension IntegrationSuite.MoveTests {
         let successor = try bench.startVMM(plan)
         #expect(try registry.waitForEnd() == .signalled(9), "the crash point was not reached")
         try bench.startRegistry(["--quiet"])
-        let guest = try bench.waitForGuest("vm1", "runs in one process after \(point)") {
-          guard $0.state == .running, $0.handoff == nil, let owner = $0.owner?.processId else { return false }
-          return owner == successor.pid || (owner == source.pid && !successor.process.isAlive)
-        }
-        let owner = guest.owner?.processId == source.pid ? source : successor
-        #expect(try Scene.runner(of: [source, successor]) === owner)
-        try Scenes.expectHandable(bench, plan, owner, console)
+        let owner = try Scene.settledOwner(bench, source, successor, after: point)
+        try Scene.expectHandable(bench, plan, owner, console)
       }
     }
 
@@ -149,12 +142,8 @@ extension IntegrationSuite.MoveTests {
         let successor = try bench.startVMM(plan, crashAt: "successorClaimed")
         #expect(try registry.waitForEnd() == .signalled(9), "the crash point was not reached")
         try bench.startRegistry(["--quiet"])
-        try bench.waitForGuest("vm1", "is back at its source") {
-          $0.state == .running && $0.owner?.processId == source.pid
-        }
-        #expect(!successor.process.isAlive)
-        #expect(try Scene.runner(of: [source, successor]) === source)
-        try Scenes.expectHandable(bench, plan, source, console)
+        try Scene.expectTakenBack(bench, by: source, from: successor)
+        try Scene.expectHandable(bench, plan, source, console)
       }
     }
   }

@@ -6,8 +6,6 @@ import Testing
 extension IntegrationSuite.MoveTests {
   @Suite("A successor that moves the context late")
   struct MoveSlowSuccessorTests {
-    typealias Scenes = IntegrationSuite.MoveTests
-
     private static let patience = ["--claim-ms", "500", "--release-ms", "60000"]
 
     private static func waitForStandstill(_ vmm: VMM) throws {
@@ -38,7 +36,7 @@ extension IntegrationSuite.MoveTests {
         #expect(try slow.process.waitForEnd() != .exited(status: 0))
         #expect(try slow.last("running") == nil)
         #expect(try bench.guest("vm1").owner?.processId == source.pid)
-        try Scenes.expectHandable(bench, plan, source, console)
+        try Scene.expectHandable(bench, plan, source, console)
       }
     }
 
@@ -55,7 +53,7 @@ extension IntegrationSuite.MoveTests {
           $0.state == .running && $0.handoff == nil && $0.owner?.processId == source.pid
         }
         #expect(try Scene.runner(of: [source, slow]) === source)
-        try Scenes.expectHandable(bench, plan, source, console)
+        try Scene.expectHandable(bench, plan, source, console)
       }
     }
 
@@ -75,7 +73,7 @@ extension IntegrationSuite.MoveTests {
         slow.process.signal(18)
         try slow.wait(for: "running")
         #expect(try source.process.waitForEnd() == .exited(status: 0))
-        try Scenes.expectHandable(bench, plan, slow, console)
+        try Scene.expectHandable(bench, plan, slow, console)
       }
     }
   }

@@ -29,10 +29,12 @@ public struct DetachedProcess: ~Copyable {
     guard !program.isEmpty, !(arguments + [output]).contains(where: { $0.utf8.contains(0) }) else {
       throw SystemError(.posixSpawn, code: 22, subject: program)
     }
-    let texts = arguments.map { Array($0.utf8CString) }
+    let list = CStringList(arguments)
     let pid = try checked(.posixSpawn, on: program) {
-      Int(Self.spawn(texts, output))
+      // SAFETY: the list lives until the call returns, when the child has its own copy.
+      unsafe Int(clinux_spawn_detached(list.pointers, output))
     }
+    withExtendedLifetime(list) {}
     // The child is not reaped yet, so its number cannot mean another process.
     let pidfd = try Pidfd(pid: Int32(pid))
     self.processId = Int32(pid)
@@ -48,24 +50,5 @@ public struct DetachedProcess: ~Copyable {
     let ended = try checked(.posixSpawn) { unsafe Int(clinux_reap(pid, &status, &signal)) }
     if ended == 0 { return nil }
     return signal == 0 ? .exited(status: status) : .signalled(signal)
-  }
-
-  private static func spawn(_ arguments: [[CChar]], _ output: String) -> Int32 {
-    var flat: [CChar] = []
-    var offsets: [Int] = []
-    for argument in arguments {
-      offsets.append(flat.count)
-      flat += argument
-    }
-    // SAFETY: the pointers point into `flat`, which does not change or move inside the closure; the array
-    // of pointers ends with a null pointer, as execve(2) wants.
-    return unsafe flat.withUnsafeMutableBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return -22 }
-      var pointers: [UnsafeMutablePointer<CChar>?] = unsafe offsets.map { unsafe base + $0 }
-      unsafe pointers.append(nil)
-      return unsafe pointers.withUnsafeBufferPointer {
-        unsafe clinux_spawn_detached($0.baseAddress, output)
-      }
-    }
   }
 }

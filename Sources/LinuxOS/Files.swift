@@ -48,58 +48,40 @@ public enum Files {
     if result < 0 { throw SystemError(.mkdir, code: -result, subject: path) }
     return true
   }
-}
 
-/// An unnamed pipe, as in pipe(2).
-public struct Pipe: ~Copyable {
-  /// The end that reads.
-  public var readEnd: OwnedDescriptor
-  /// The end that writes.
-  public var writeEnd: OwnedDescriptor
-
-  /// Makes a pipe, both ends close-on-exec.
-  public init() throws(SystemError) {
-    var numbers: [Int32] = [-1, -1]
-    _ = try checked(.pipe) {
-      unsafe numbers.withUnsafeMutableBufferPointer { unsafe Int(clinux_pipe($0.baseAddress)) }
-    }
-    readEnd = OwnedDescriptor(adopting: numbers[0])
-    writeEnd = OwnedDescriptor(adopting: numbers[1])
-  }
-
-  /// Closes the end that writes and keeps the other one.
-  public consuming func closingWriteEnd() -> OwnedDescriptor { readEnd }
-}
-
-/// Facts about this process and its users.
-public enum ThisProcess {
-  public static var pid: Int32 { getpid() }
-  public static var effectiveUser: UInt32 { geteuid() }
-  public static var effectiveGroup: UInt32 { getegid() }
-  /// Keeps other processes of the same user from reading this one's memory, and out of core dumps.
-  public static func hideMemory() throws(SystemError) {
-    _ = try checked(.prctl) { Int(clinux_set_not_dumpable()) }
-  }
-  /// The number of a group by its name, or nil.
-  public static func group(named name: String) -> UInt32? {
-    let group = unsafe clinux_group_id(name)
-    return group >= 0 ? UInt32(group) : nil
-  }
-}
-
-extension ThisProcess {
-  /// Overwrites a buffer that held a secret, in a way that the compiler may not leave out.
+  /// Makes a directory that nobody else can enter, named `prefix` and six characters of the system's choice.
   ///
-  /// The corresponding C function is `explicit_bzero`.
-  public static func wipe(_ bytes: inout [UInt8]) {
-    unsafe bytes.withUnsafeMutableBytes { unsafe clinux_wipe($0.baseAddress, $0.count) }
+  /// The corresponding C function is `mkdtemp`.
+  public static func makePrivateDirectory(prefix: String) throws(SystemError) -> String {
+    var path = Array("\(prefix)XXXXXX".utf8CString)
+    _ = try checked(.mkdir, on: prefix) {
+      // SAFETY: the array ends with a zero byte and is changed in place only.
+      unsafe path.withUnsafeMutableBufferPointer {
+        unsafe Int(clinux_make_private_directory($0.baseAddress))
+      }
+    }
+    return String(decoding: path.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
   }
-}
 
-extension ThisProcess {
-  /// Sends a signal to this process.
-  public static func signalSelf(_ signal: Int32) { _ = kill(getpid(), signal) }
+  /// Removes an empty directory. The corresponding C function is `rmdir`.
+  public static func removeDirectory(_ path: String) throws(SystemError) {
+    // SAFETY: the string lives for the call, which copies the path.
+    _ = try checked(.unlink, on: path) { unsafe Int(clinux_remove_directory(path)) }
+  }
 
-  /// A write to a pipe or socket that nobody reads any more becomes the error `EPIPE`.
-  public static func ignoreBrokenPipes() { _ = signal(SIGPIPE, SIG_IGN) }
+  /// Gives a file to a group.
+  ///
+  /// - Throws: `EPERM` when this process is neither root nor a member of the group.
+  ///
+  /// The corresponding C function is `chown`.
+  public static func changeGroup(of path: String, to group: UInt32) throws(SystemError) {
+    // SAFETY: the string lives for the call, which copies the path.
+    _ = try checked(.chmod, on: path) { unsafe Int(clinux_change_group(path, group)) }
+  }
+
+  /// Sets the permission bits of a file. The corresponding C function is `chmod`.
+  public static func changeMode(of path: String, to mode: UInt32) throws(SystemError) {
+    // SAFETY: the string lives for the call, which copies the path.
+    _ = try checked(.chmod, on: path) { unsafe Int(clinux_chmod(path, mode)) }
+  }
 }

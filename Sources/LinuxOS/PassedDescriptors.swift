@@ -66,32 +66,3 @@ public struct PassedDescriptors: ~Copyable, Sendable {
   /// More than any manager passes; keeps a nonsensical number from being counted up to.
   private static let maximumCount: Int32 = 1 << 20
 }
-
-extension LocalListener {
-  /// Takes over a socket that was passed to this process.
-  ///
-  /// - Parameter name: What it was called, for the error.
-  /// - Throws: `EINVAL` when it is no local socket of this kind that listens.
-  public static func passed(
-    _ descriptor: consuming OwnedDescriptor, kind: Kind, name: String
-  ) throws(SystemError) -> LocalListener {
-    let type = Int32(kind == .seqpacket ? SOCK_SEQPACKET.rawValue : SOCK_STREAM.rawValue)
-    let word = kind == .seqpacket ? "sequential-packet" : "stream"
-    let number = descriptor.number
-    guard option(SO_DOMAIN, of: number) == AF_UNIX, option(SO_TYPE, of: number) == type,
-      option(SO_ACCEPTCONN, of: number) == 1
-    else {
-      throw SystemError(
-        .getsockopt, code: EINVAL,
-        subject: "the passed descriptor \(name), which has to be a listening local \(word) socket")
-    }
-    return LocalListener(adopting: descriptor)
-  }
-
-  private static func option(_ option: Int32, of number: Int32) -> Int32? {
-    var value: Int32 = 0
-    var size = socklen_t(MemoryLayout<Int32>.size)
-    // SAFETY: both pointers are to locals that live for the call, and the size is the value's.
-    return unsafe getsockopt(number, SOL_SOCKET, option, &value, &size) == 0 ? value : nil
-  }
-}

@@ -1,5 +1,4 @@
 import CLinux
-import Glibc
 
 /// A process, held so that its number cannot come to mean another one. See pidfd_open(2).
 public struct Pidfd: ~Copyable, Sendable {
@@ -32,41 +31,6 @@ public struct Pidfd: ~Copyable, Sendable {
   }
 }
 
-/// Who is on the other end of a local socket.
-public struct PeerIdentity: Hashable, Sendable {
-  public let pid: Int32
-  public let uid: UInt32
-  public let gid: UInt32
-
-  /// Credentials fixed when the peer connected (`SO_PEERCRED`, unix(7)).
-  public init(of socket: borrowing OwnedDescriptor) throws(SystemError) {
-    let number = socket.number
-    var raw = clinux_peer()
-    _ = try checked(.getsockopt) { unsafe Int(clinux_peer_credentials(number, &raw)) }
-    pid = raw.pid
-    uid = raw.uid
-    gid = raw.gid
-  }
-
-  public init(pid: Int32, uid: UInt32, gid: UInt32) {
-    self.pid = pid
-    self.uid = uid
-    self.gid = gid
-  }
-
-  /// Supplementary groups of the peer (`SO_PEERGROUPS`), its main group not always among them.
-  public static func groups(of socket: borrowing OwnedDescriptor) throws(SystemError) -> [UInt32] {
-    let number = socket.number
-    var groups = [UInt32](repeating: 0, count: 256)
-    let count = try checked(.getsockopt) {
-      unsafe groups.withUnsafeMutableBufferPointer {
-        unsafe Int(clinux_peer_groups(number, $0.baseAddress, Int32($0.count)))
-      }
-    }
-    return Array(groups.prefix(count))
-  }
-}
-
 extension Pidfd {
   /// The process on the other end of a local socket.
   ///
@@ -79,22 +43,5 @@ extension Pidfd {
     if pidfd >= 0 { return Pidfd(adopting: OwnedDescriptor(adopting: pidfd)) }
     let peer = try PeerIdentity(of: socket)
     return try Pidfd(pid: peer.pid)
-  }
-}
-
-/// When a process started, in clock ticks since boot: with its number, its identity.
-public enum ProcessStartTime {
-  /// Field 22 of /proc/PID/stat (proc(5)), or nil when there is no such process.
-  public static func of(pid: Int32) -> UInt64? {
-    let path = "/proc/\(pid)/stat"
-    let number = unsafe clinux_open(path, O_RDONLY, 0)
-    guard number >= 0 else { return nil }
-    let file = OwnedDescriptor(adopting: number)
-    guard let bytes = try? file.read(maximum: 4096) else { return nil }
-    // The command name is in parentheses and may contain anything, so count from the last one.
-    guard let end = bytes.lastIndex(of: UInt8(ascii: ")")) else { return nil }
-    let fields = bytes[(end + 1)...].split(separator: UInt8(ascii: " "))
-    guard fields.count > 19 else { return nil }
-    return UInt64(String(decoding: fields[19], as: UTF8.self))
   }
 }

@@ -74,8 +74,3 @@ public struct StreamSocket: ~Copyable, Sendable {
     _ = try checked(.sendmsg) { Int(clinux_stream_end(number)) }
   }
 }
-
-extension SystemError {
-  /// Whether the right to do it was missing (`EACCES`, `EPERM`).
-  public var isPermissionDenial: Bool { code == EACCES || code == EPERM }
-}

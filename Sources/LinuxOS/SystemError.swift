@@ -37,6 +37,9 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
   public var wouldBlock: Bool { code == EAGAIN }
   /// Whether the peer is gone (`EPIPE`, `ECONNRESET`, `ENOTCONN`).
   public var isDisconnection: Bool { code == EPIPE || code == ECONNRESET || code == ENOTCONN }
+
+  /// Whether the right to do it was missing (`EACCES`, `EPERM`).
+  public var isPermissionDenial: Bool { code == EACCES || code == EPERM }
 }
 
 /// Turns the shim's convention (`-errno` on failure) into a typed error; repeats on `EINTR`.

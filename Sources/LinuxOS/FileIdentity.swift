@@ -1,0 +1,21 @@
+import CLinux
+
+/// What makes two descriptors the same file, and how large it is.
+public struct FileIdentity: Hashable, Sendable {
+  public let device: UInt64
+  public let inode: UInt64
+  /// Size in bytes (0 for sockets and pipes).
+  public let byteCount: UInt64
+  /// `st_mode`, type bits included.
+  public let mode: UInt32
+
+  public init(device: UInt64, inode: UInt64, byteCount: UInt64, mode: UInt32) {
+    self.device = device
+    self.inode = inode
+    self.byteCount = byteCount
+    self.mode = mode
+  }
+
+  /// Whether this is a regular file (a memfd is one).
+  public var isRegularFile: Bool { mode & 0o170000 == 0o100000 }
+}

@@ -3,6 +3,7 @@
 #define BATON_CLINUX_ALL_H
 #include "daemon.h"
 #include "kvm_calls.h"
+#include "populate.h"
 #include "sev_transport.h"
 #include "spawn_child.h"
 #include "spawn_detached.h"

@@ -51,10 +51,11 @@ public struct Applicant: ~Copyable {
       }
       switch action {
       case .run(let epoch, _): return .firstOwner(RunPermit(link: link, epoch: epoch, isFresh: true))
-      case .prepare(let handoff, let manifest):
+      case .prepare(let handoff, let manifest, let isGuestStopped):
         return .offered(
           Offer(
-            link: link, handoff: handoff, manifest: manifest, descriptors: link.takeDescriptors()))
+            link: link, handoff: handoff, manifest: manifest, isGuestStopped: isGuestStopped,
+            descriptors: link.takeDescriptors()))
       case .release(let refusal): return .released(refusal)
       case .claim: continue
       }
@@ -67,14 +68,19 @@ public struct Offer: ~Copyable {
   let link: RegistryLink
   public let handoff: UInt64
   public let manifest: Manifest
+  /// Whether the guest stands still already, in custody, and waits for this VMM: then time counts, and what can
+  /// be done while the guest runs, such as populating its RAM, is left to the guest's own page faults.
+  public let isGuestStopped: Bool
   private var descriptors: DescriptorList
 
   init(
-    link: RegistryLink, handoff: UInt64, manifest: Manifest, descriptors: consuming DescriptorList
+    link: RegistryLink, handoff: UInt64, manifest: Manifest, isGuestStopped: Bool,
+    descriptors: consuming DescriptorList
   ) {
     self.link = link
     self.handoff = handoff
     self.manifest = manifest
+    self.isGuestStopped = isGuestStopped
     self.descriptors = descriptors
   }
 
@@ -213,10 +219,11 @@ public struct PreparedSuccessor: ~Copyable {
         var list = link.takeDescriptors()
         guard let memfd = list.popFirst() else { continue }
         return .claim(Claim(link: link, handoff: handoff, stage: stage, memfd: memfd, vms: list))
-      case .prepare(let handoff, let manifest):
+      case .prepare(let handoff, let manifest, let isGuestStopped):
         return .offered(
           Offer(
-            link: link, handoff: handoff, manifest: manifest, descriptors: link.takeDescriptors()))
+            link: link, handoff: handoff, manifest: manifest, isGuestStopped: isGuestStopped,
+            descriptors: link.takeDescriptors()))
       case .release(let refusal): return .released(refusal)
       case .run: continue
       }

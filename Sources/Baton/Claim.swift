@@ -10,7 +10,7 @@ public struct Claim: ~Copyable {
   let link: RegistryLink
   public let handoff: UInt64
   public let stage: Stage
-  private let memfd: OwnedDescriptor
+  let memfd: OwnedDescriptor
   /// Way `move`: the VMs out of which the context may be moved, the source's first. Try them in this order; the
   /// baton is used when none of them has the context any more.
   public let vms: DescriptorList
@@ -142,6 +142,7 @@ public struct RunPermit: ~Copyable {
     let firstInstruction = start()
     link.manifest = manifest
     link.presented = nil
+    link.isParkAsked = false
     link.side = .source(Source(way: manifest.way, epoch: epoch))
     try link.send(.running(epoch: epoch, firstInstruction: firstInstruction))
     if isFresh { try link.send(.described(manifest)) }

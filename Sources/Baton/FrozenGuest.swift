@@ -40,6 +40,7 @@ public struct FrozenGuest: ~Copyable {
     link.side = .source(source)
     start()
     link.presented = nil
+    link.isParkAsked = false
     if link.isConnected { try link.send(.resumed(handoff: handoff)) }
     return RunningGuest(link: link)
   }

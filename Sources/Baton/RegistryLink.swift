@@ -18,6 +18,8 @@ final class RegistryLink {
   var presented: DescriptorList?
   /// Way `move` with custody: a successor's own VM, to be presented again.
   var ownVM: DescriptorList?
+  /// The owner has asked to be parked and nothing has come of it yet: asked again on a renewed connection.
+  var isParkAsked = false
   private(set) var deadlines = Deadlines()
   private(set) var role = Welcome.Role.successor
   private var socket: SeqpacketSocket?

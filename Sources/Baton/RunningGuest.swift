@@ -22,7 +22,7 @@ public struct RunningGuest: ~Copyable {
 
   /// What the registry wants of the owner.
   public enum Order: Hashable, Sendable {
-    /// A successor is there: make a take-back VM and call ``RunningGuest/offer(_:ram:vm:named:)``.
+    /// A successor is there, or this process has asked to be parked: make a take-back VM and call ``RunningGuest/offer(_:ram:vm:named:)``.
     case prepare(handoff: UInt64)
     /// Stop the guest: call ``RunningGuest/freeze(handoff:)`` and stage within the freeze deadline.
     case freeze(handoff: UInt64)
@@ -41,6 +41,7 @@ public struct RunningGuest: ~Copyable {
     if !link.isConnected {
       do throws(BatonError) {
         guard try link.connect(timeoutNanoseconds: 1_000_000_000) else { return nil }
+        if link.isParkAsked { try link.send(.park(epoch: epoch)) }
       } catch .refused(let refusal, _) {
         return .release(refusal)
       }
@@ -62,6 +63,7 @@ public struct RunningGuest: ~Copyable {
       case .freeze(let handoff): return .freeze(handoff: handoff)
       case .sayResumed(let handoff):
         link.presented = nil
+        link.isParkAsked = false
         _ = link.takeDescriptors()
         try link.send(.resumed(handoff: handoff))
         return .attemptOver(handoff: handoff)
@@ -113,6 +115,23 @@ public struct RunningGuest: ~Copyable {
     handoff: UInt64, _ refusal: Refusal, _ text: String
   ) throws(BatonError) {
     try link.send(.declined(handoff: handoff, refusal, text))
+  }
+
+  /// Asks the registry to take the guest into custody, because this process is about to be replaced by another one
+  /// (restart in place). The guest runs on.
+  ///
+  /// It asks, nothing more; what follows are the usual orders. ``Order/prepare(handoff:)`` and
+  /// ``Order/freeze(handoff:)`` come without a successor, then ``StagedGuest/awaitVerdict(takingBack:alarm:)``
+  /// gives `release(nil)`: exit, and whoever comes next takes the guest out of custody.
+  /// ``Order/attemptOver(handoff:)`` comes when the guest would not outlive this process (its VM was not offered
+  /// with way `token`, the descriptor store is full, …): ask again, or go on. A successor that is there already is
+  /// handed the guest as ever. The question is repeated when the connection is renewed; asking twice does no harm.
+  ///
+  /// - Throws: ``BatonError/system(_:doing:)`` when the record could not be sent for another reason than a broken
+  ///   connection.
+  public mutating func park() throws(BatonError) {
+    link.isParkAsked = true
+    try link.send(.park(epoch: epoch))
   }
 
   /// Answers a preflight.

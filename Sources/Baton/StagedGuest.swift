@@ -14,7 +14,7 @@ public struct StagedGuest: ~Copyable {
   }
 
   public enum Verdict: ~Copyable {
-    /// The successor runs the guest: close everything and exit.
+    /// The successor runs the guest, or it waits in custody for one: close everything and exit.
     case release(Refusal?)
     /// The guest was taken back and may run here.
     case run(RunPermit)

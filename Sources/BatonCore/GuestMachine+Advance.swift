@@ -19,6 +19,10 @@ extension GuestMachine {
     }
   }
 
+  /// By how much epochs are ahead of handoffs only when a journal was lost: a guest that begins anew, or is taken
+  /// back once more, raises its epoch by one.
+  private static let epochsAhead: UInt64 = 1_000
+
   private mutating func advanceIdle() -> Bool {
     guard let owner = record.owner else { return false }
     if isOwnerDead {
@@ -26,11 +30,17 @@ extension GuestMachine {
       declare(.ended, .peerDied)
       return true
     }
-    // R31
+    // R31, R63
     guard step == .none, isReachable(owner), runConfirmed, !isSettling else { return false }
-    guard let next = waiting.first(where: { $0 != owner && isReachable($0) }) else { return false }
+    let next = waiting.first { $0 != owner && isReachable($0) }
+    guard next != nil || parkDue else { return false }
     waiting.removeAll { $0 == next }
     candidate = next
+    isParking = next == nil
+    if isParking { parkDue = false }
+    // Numbers: epochs that are far ahead were raised above everything that a lost journal can have given out, and
+    // it may have given out attempts that nobody spoke of.
+    if record.epoch > record.handoff + Self.epochsAhead { record.handoff = record.epoch }
     record.handoff += 1
     wasTakenBack = false
     step = .preparing
@@ -49,7 +59,12 @@ extension GuestMachine {
       declare(.lost, hasDescriptors ? .sourceDestroyed : .peerDied)
       return true
     }
-    if candidate == nil, let next = waiting.first(where: { isReachable($0) }) {
+    // R66: as long as the source may take back, nobody claims who had not prepared before it staged.
+    if candidate == nil,
+      let next = waiting.first(where: {
+        isReachable($0) && (isOwnerGone || prepared[$0] == record.handoff)
+      })
+    {
       // R35
       waiting.removeAll { $0 == next }
       candidate = next
@@ -66,10 +81,13 @@ extension GuestMachine {
       // A next successor has to map the RAM first; the offer is in custody.
       if let manifest, offeredTo.insert(candidate).inserted {
         arm(.prepare)
-        send(.offered(handoff: record.handoff, manifest), to: candidate)
+        note(.offered(handoff: record.handoff, to: candidate))
+        send(.offered(handoff: record.handoff, manifest, isGuestStopped: true), to: candidate)
       }
       return false
     }
+    // R66: whoever prepared later has to wait until the source is seen dead.
+    guard isOwnerDead || !isOwnerGone else { return false }
     // R39 gives the VMs of the dead: after a restart a former claimant may be dead and not yet seen to be.
     guard custody.successors.allSatisfy({ $0 == candidate || dead.contains($0) || isReachable($0) }) else {
       return false
@@ -87,7 +105,9 @@ extension GuestMachine {
   }
 
   private mutating func advanceClaimed() -> Bool {
-    if isOwnerDead, isClaimantGone {
+    // R67: nothing is guessed about a claimant that is not known.
+    if isClaimantUnknown, !isKnownUnclaimed { return false }
+    if isOwnerDead || (isOwnerReleased && canOutliveOwner), isClaimantGone {
       // Without its journal the registry does not know yet whether there is a claimant.
       guard !isSettling else { return false }
       stageAgainOrLose()  // R42
@@ -186,8 +206,9 @@ extension GuestMachine {
       send(.run(epoch: record.epoch), to: owner)
       note(.runOrdered(epoch: record.epoch))
     }
-    // R54
-    for process in releaseDue.keys.sorted() where isReachable(process) {
+    // R54, R64
+    for process in releaseDue.keys.sorted()
+    where isReachable(process) && !(isOwnerNeeded && process == record.owner) {
       let refusal = releaseDue.removeValue(forKey: process) ?? nil
       send(.release(refusal), to: process)
     }

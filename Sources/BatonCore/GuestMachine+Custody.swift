@@ -18,8 +18,10 @@ extension GuestMachine {
   }
 
   /// Whether what a claimant needs is there.
-  var hasDescriptors: Bool {
-    guard custody.hasRAM, custody.hasState else { return false }
+  var hasDescriptors: Bool { custody.hasState && hasAllButState }
+
+  private var hasAllButState: Bool {
+    guard custody.hasRAM else { return false }
     switch record.way {
     case .token, .none: return true
     case .move: return custody.hasVM || custody.hasReturnedVMs
@@ -28,6 +30,9 @@ extension GuestMachine {
 
   /// Whether a next claimant can have the guest although its owner is dead.
   var canOutliveOwner: Bool { hasDescriptors && (record.way != .token || custody.hasVM) }
+
+  /// Whether that will be so with the state that comes last.
+  var willOutliveOwner: Bool { hasAllButState && (record.way != .token || custody.hasVM) }
 
   /// Whether the claimant's death leaves the guest to somebody (R43, R46).
   var canOutliveClaimant: Bool {

@@ -38,6 +38,7 @@ extension GuestMachine {
     if process == record.owner {
       runConfirmed = false
       takeBackSent = false
+      parkDue = false
       if step == .preparing || step == .offered { abandonAttempt(.peerDisconnected) }
     }
     if process == candidate, record.phase == .idle { aborted(.peerDisconnected) }
@@ -82,9 +83,16 @@ extension GuestMachine {
       note(.alarm(handoff: handoff))
       arm(.takeBack)
     case .release(let process):
-      // R55, R56: neither owner nor candidate, told to go, and still there.
-      guard process != record.owner || record.phase == .lost || record.phase == .ended else { return }
+      // R55, R56, R65: told to go, and still there.
       guard mustGo.contains(process) else { return }
+      if process == record.owner, record.phase != .lost, record.phase != .ended {
+        guard isOwnerReleased else { return }
+        guard canOutliveOwner else {
+          note(.alarm(handoff: record.handoff))
+          arm(.release(process))
+          return
+        }
+      }
       fence(process)
       arm(.release(process))
     case .prepare, .freeze, .claim, .takeBack: break
@@ -104,9 +112,13 @@ extension GuestMachine {
       if !isOwnerGone {
         release(candidate, .deadlinePassed)
         rollBack(.deadlinePassed)
-      } else if candidate != nil {
+      } else if let candidate, !offeredTo.contains(candidate) {
         release(candidate, .deadlinePassed)
       }
+    case .claimed where isClaimantUnknown:
+      // R69
+      note(.alarm(handoff: record.handoff))
+      arm(.claim)
     case .claimed:
       // R41, R43
       claimOverdue = true
@@ -136,7 +148,10 @@ extension GuestMachine {
     case .staged where !isOwnerGone && !isSettling:
       release(candidate, reason)
       rollBack(reason)
-    case .claimed where !isOwnerGone && !isSettling: rollBack(reason)
+    // R69: the operator's word that nobody has run the guest; there is no source to have it back.
+    case .claimed where isClaimantUnknown && isOwnerDead && !isSettling: stageAgainOrLose()
+    case .claimed where !isSettling && !(isClaimantUnknown ? isOwnerReleased : isOwnerGone):
+      rollBack(reason)
     case .staged, .claimed, .rollback, .lost, .ended: break
     }
   }

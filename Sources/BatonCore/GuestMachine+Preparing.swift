@@ -6,9 +6,9 @@ extension GuestMachine {
     _ handoff: UInt64, _ offered: Manifest, bringsTakeBackVM: Bool, _ process: ProcessID
   ) {
     guard record.owner == process, record.phase == .idle, step == .preparing,
-      handoff == record.handoff, let successor = candidate
+      handoff == record.handoff, isParking || candidate != nil
     else { return }
-    guard reads[successor]?.canRead(offered.format) ?? false else {
+    if let successor = candidate, !(reads[successor]?.canRead(offered.format) ?? false) {
       endAttempt(.stateUnreadable)
       return
     }
@@ -18,9 +18,16 @@ extension GuestMachine {
     }
     keepSourceDescriptors(offered, bringsTakeBackVM: bringsTakeBackVM, state: false)
     step = .offered
-    note(.offered(handoff: handoff))
-    offeredTo.insert(successor)
-    send(.offered(handoff: handoff, offered), to: successor)
+    note(.offered(handoff: handoff, to: candidate))
+    if let successor = candidate {
+      offeredTo.insert(successor)
+      send(.offered(handoff: handoff, offered, isGuestStopped: false), to: successor)
+    } else if willOutliveOwner {
+      freeze()
+    } else {
+      // R63: the guest would end with its owner.
+      endAttempt(.sourceDeclined)
+    }
   }
 
   /// The successor has checked and mapped the RAM: everything that takes time is done.
@@ -28,13 +35,19 @@ extension GuestMachine {
     guard handoff == record.handoff else { return }
     prepared[process] = handoff
     if bringsVM, process == candidate { keepSuccessorVM(process) }
-    guard process == candidate, step == .offered, let owner = record.owner else { return }
+    guard process == candidate, step == .offered else { return }
     note(.ready(handoff: handoff))
+    freeze()
+  }
+
+  /// Everything that could be done before is done: the owner stops the guest.
+  private mutating func freeze() {
+    guard let owner = record.owner else { return }
     step = .freezing
     disarm(.prepare)
     arm(.freeze)
-    send(.freeze(handoff: handoff), to: owner)
-    note(.freezeOrdered(handoff: handoff))
+    send(.freeze(handoff: record.handoff), to: owner)
+    note(.freezeOrdered(handoff: record.handoff))
   }
 
   /// One of the two cannot take part.

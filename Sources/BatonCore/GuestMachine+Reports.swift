@@ -1,7 +1,7 @@
 import BatonWire
 
 extension GuestMachine {
-  /// Rules R5 to R30: what a record of a VMM changes.
+  /// Rules R5 to R30 and R62: what a record of a VMM changes.
   mutating func hear(
     _ report: Report, from process: ProcessID, manifest: Manifest?, isAlive: Bool, bringsVM: Bool
   ) {
@@ -48,10 +48,14 @@ extension GuestMachine {
         record.way = way
         journal()
       }
+    case .park(let epoch):
+      // R62
+      if record.owner == process, record.phase == .idle, epoch == record.epoch, !isParking { parkDue = true }
     }
   }
 
-  /// Without its journal the registry learns from the VMMs who is source and who is claimant.
+  /// Without its journal the registry learns from the VMMs who is source and who is claimant, as long as it does
+  /// not know (R68).
   private mutating func adoptIfJournalWasLost(_ report: Report, from process: ProcessID) {
     switch report {
     case .staged, .tookBack:
@@ -59,25 +63,29 @@ extension GuestMachine {
         record.owner = process
         journal()
       }
-    case .running:
-      guard isSettling, record.owner != process else { return }
+    case .running(let epoch, _):
+      guard isSettling || isClaimantUnknown, record.owner != process else { return }
       // Who runs has had the verdict: an older owner that still waits for its own is told to go.
       expel(record.owner, .notOwner)
-      // Numbers: which attempts it has seen is not said, but epochs go on above all of them.
+      // Numbers: no two owners in one epoch. Which attempts it has seen is not said, but epochs go on above all.
+      record.epoch = max(record.epoch, epoch) + 1
       record.handoff = max(record.handoff, record.epoch)
       record.owner = process
       record.claimant = nil
       record.phase = .idle
+      record.leaving.removeAll { $0 == process }
       forgetAttempt()
+      parkDue = false
       journal()
     case .claiming(let handoff), .received(let handoff), .refused(let handoff, _, _):
-      if isSettling, record.phase == .claimed, record.claimant == nil, record.owner != process,
+      if isSettling || isClaimantUnknown, record.phase == .claimed, record.claimant == nil,
+        record.owner != process,
         handoff == record.handoff
       {
         record.claimant = process
         journal()
       }
-    case .fresh, .attach, .used, .resumed, .offer, .ready, .declined, .ended, .described: break
+    case .fresh, .attach, .used, .resumed, .offer, .ready, .declined, .ended, .described, .park: break
     }
   }
 
@@ -119,7 +127,11 @@ extension GuestMachine {
       release(process, .fencedInThisEpoch)
       return
     }
-    if case .attach(let handoff) = report { prepared[process] = handoff }
+    if case .attach(let handoff) = report {
+      prepared[process] = handoff
+      // R68
+      if isClaimantUnknown, handoff == record.handoff { isKnownUnclaimed = true }
+    }
     switch record.phase {
     case .lost, .ended:
       // R5
@@ -196,7 +208,7 @@ extension GuestMachine {
     if !used, let manifest { keepReturnedDescriptors(manifest) }
     record.claimant = nil
     expel(process, used ? .batonUsed : .takenBack)
-    if !isOwnerDead {
+    if !isOwnerDead, !isOwnerReleased {
       if record.phase == .claimed { rollBack(used ? .batonUsed : .successorDeclined) } else { journal() }
     } else if used, record.way == .token || claimAfterDeath {
       declare(.lost, .batonUsed)  // R16
@@ -231,18 +243,26 @@ extension GuestMachine {
       // R21
       takeBackSent = false
       usedSaid = false
+      if isOwnerReleased { releaseDue.updateValue(nil, forKey: process) }
     case .idle where step == .freezing:
       // R22
       step = .none
       disarm(.freeze)
       record.phase = .staged
       record.claimant = nil
+      if isParking, canOutliveOwner {
+        // R64
+        expel(process)
+      } else {
+        arm(.claim)
+      }
+      isParking = false
       journal()
       note(.staged(handoff: handoff, stage))
-      arm(.claim)
     case .idle:
       // R23
       step = .none
+      isParking = false
       disarm(.freeze)
       release(candidate, .abortedByOperator)
       candidate = nil
@@ -263,7 +283,7 @@ extension GuestMachine {
       release(process, .notOwner)  // R26
       return
     }
-    guard isAlive, handoff == record.handoff else { return }
+    guard isAlive, handoff == record.handoff, !isOwnerReleased else { return }
     switch record.phase {
     case .rollback, .staged, .claimed: giveBack(to: process)  // R24
     case .idle where !runConfirmed:

@@ -3,7 +3,7 @@ public import BatonWire
 /// The registry's side of one guest: who owns it, and what happens about that.
 ///
 /// Pure: events in, effects out, no clock and no I/O. The rules are those of Tests/Model/RULES.md,
-/// cited as R1 to R60.
+/// cited as R1 to R69.
 public struct GuestMachine: Sendable {
   /// What is journalled.
   public internal(set) var record: GuestRecord
@@ -20,6 +20,10 @@ public struct GuestMachine: Sendable {
   }
 
   public internal(set) var step = Step.none
+  /// The attempt has no successor: its owner asked to be parked (R63).
+  public internal(set) var isParking = false
+  /// The owner of this epoch asked to be parked, and no attempt has come of it yet (R62).
+  var parkDue = false
   /// Who is to claim next.
   public internal(set) var candidate: ProcessID?
   /// Successors that have attached and are not the candidate, first come first.
@@ -55,6 +59,9 @@ public struct GuestMachine: Sendable {
   var awaitsSuccessor = false
   /// How the last attempt ended; says why its baton is worth nothing.
   var wasTakenBack = false
+  /// The journal was lost, and a successor that had prepared this handoff has said that it does not have the baton:
+  /// then nobody has it, and nobody had (R66, R68).
+  var isKnownUnclaimed = false
   /// Nothing was journalled before: no verdict until those who live had time to come back.
   var isSettling: Bool
   public internal(set) var manifest: Manifest?
@@ -84,7 +91,7 @@ public struct GuestMachine: Sendable {
     }
     for process in record.leaving {
       machine.mustGo.insert(process)
-      machine.releaseDue[process] = .some(.notOwner)
+      machine.releaseDue.updateValue(process == record.owner ? nil : .notOwner, forKey: process)
       machine.arm(.release(process))
     }
     return (machine, machine.takeEffects())
@@ -112,8 +119,24 @@ public struct GuestMachine: Sendable {
   var isClaimantGone: Bool { record.claimant.map { dead.contains($0) } ?? true }
   /// Seen dead, or unknown because the journal was lost.
   var isOwnerDead: Bool { record.owner.map { dead.contains($0) } ?? true }
-  /// Dead, seen or not: the source cannot take anything back.
-  var isOwnerGone: Bool { isOwnerDead || (record.owner.map { exited.contains($0) } ?? false) }
+  /// Dead, seen or not, or let go: the source cannot take anything back.
+  var isOwnerGone: Bool {
+    isOwnerDead || isOwnerReleased || (record.owner.map { exited.contains($0) } ?? false)
+  }
+  /// The guest is parked: its owner was let go when it had staged, and takes nothing back any more (R64).
+  public var isOwnerReleased: Bool {
+    switch record.phase {
+    case .staged, .claimed: record.owner.map { record.leaving.contains($0) } ?? false
+    case .idle, .rollback, .lost, .ended: false
+    }
+  }
+  /// The owner was let go, and then what the guest needs to outlive it was lost: it has to present it once more.
+  public var isOwnerNeeded: Bool { isOwnerReleased && !canOutliveOwner }
+  /// The journal was lost and a source of way `none` has staged: who has its baton, or had it and ran the guest, is
+  /// not known, and nothing in the kernel says it (R67). No other way leads here.
+  public var isClaimantUnknown: Bool {
+    record.phase == .claimed && record.claimant == nil && record.way == .none
+  }
 
   // MARK: Parts of effects
 
@@ -158,10 +181,12 @@ public struct GuestMachine: Sendable {
 
   mutating func forgetAttempt() {
     step = .none
+    isParking = false
     claimOverdue = false
     receivedLate = false
     fencedClaimant = false
     awaitsSuccessor = false
+    isKnownUnclaimed = false
     mayClaim = false
     claimSent = false
     claimAfterDeath = false
@@ -187,6 +212,7 @@ public struct GuestMachine: Sendable {
     record.epoch += 1
     record.phase = .idle
     forgetAttempt()
+    parkDue = false
     if candidate == successor { candidate = nil }
     cancelRelease(successor)
     runDue = true
@@ -205,6 +231,7 @@ public struct GuestMachine: Sendable {
     record.epoch += 1
     record.phase = .idle
     forgetAttempt()
+    parkDue = false
     candidate = nil
     cancelRelease(source)
     runDue = true
@@ -215,6 +242,7 @@ public struct GuestMachine: Sendable {
 
   /// R50: journalled before anything is ordered; a claim that never left is withdrawn.
   mutating func rollBack(_ reason: Refusal) {
+    precondition(!isOwnerReleased, "an owner that was let go takes nothing back")
     awaitsSuccessor = false
     if let claimant = record.claimant, mayClaim, !claimSent {
       record.claimant = nil
@@ -239,6 +267,7 @@ public struct GuestMachine: Sendable {
     record.phase = phase
     record.claimant = nil
     forgetAttempt()
+    parkDue = false
     candidate = nil
     waiting = []
     runDue = false
@@ -248,7 +277,7 @@ public struct GuestMachine: Sendable {
     for process in leftovers.sorted() { release(process, phase == .lost ? .guestLost : .guestEnded) }
   }
 
-  /// R42 and R51: owner and claimant are both seen dead.
+  /// R42 and R51: neither owner nor claimant can have the guest any more.
   mutating func stageAgainOrLose() {
     record.claimant = nil
     claimOverdue = false

@@ -28,7 +28,7 @@ public struct GuestRecord: Hashable, Sendable {
   public var handoff: UInt64
   public var claimant: ProcessID?
   /// Processes that owned the guest or had its baton and have not been seen dead: they are told to
-  /// go, and fenced.
+  /// go, and fenced. The owner is among them when its guest is parked: staged, and waiting for its next VMM.
   public var leaving: [ProcessID]
 
   public init(

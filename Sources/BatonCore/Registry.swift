@@ -57,20 +57,23 @@ public struct Registry: Sendable {
     switch report {
     case .running, .staged, .tookBack: return false
     case .fresh, .attach, .claiming, .received, .refused, .used, .resumed, .offer, .ready, .declined,
-      .ended, .described:
+      .ended, .described, .park:
       return true
     }
   }
 
   /// In which order first records that had to wait are handed in: who may have the guest's context or
-  /// its baton before those who only want it.
+  /// its baton before those who only want it, and of these who was to have it next before others.
   public static func rankWhenSettling(_ report: Report) -> Int {
     switch report {
     case .received: 0
     case .claiming: 1
     case .refused: 2
-    case .running, .staged, .tookBack, .used, .resumed, .offer, .ready, .declined, .ended, .described: 3
-    case .attach, .fresh: 4
+    case .running, .staged, .tookBack, .used, .resumed, .offer, .ready, .declined, .ended, .described,
+      .park:
+      3
+    case .attach(prepared: 1...): 4
+    case .attach, .fresh: 5
     }
   }
 
@@ -140,7 +143,7 @@ public struct Registry: Sendable {
     // It has mapped the RAM of a guest that is gone and cannot begin another one.
     case .attach: false
     case .claiming, .received, .refused, .staged, .tookBack, .used, .resumed, .running, .offer, .ready,
-      .declined, .ended, .described:
+      .declined, .ended, .described, .park:
       false
     }
   }
@@ -189,7 +192,9 @@ public struct Registry: Sendable {
       record.phase = .claimed
       record.claimant = process
       return record
-    case .attach, .refused, .used, .resumed, .offer, .ready, .declined, .ended, .described: return nil
+    case .attach, .refused, .used, .resumed, .offer, .ready, .declined, .ended, .described,
+      .park:
+      return nil
     }
   }
 
@@ -197,7 +202,7 @@ public struct Registry: Sendable {
     switch report {
     case .claiming, .received, .refused: .batonUnknown
     case .fresh, .attach, .staged, .tookBack, .used, .resumed, .running, .offer, .ready, .declined,
-      .ended, .described:
+      .ended, .described, .park:
       .unknownGuest
     }
   }
@@ -219,7 +224,7 @@ extension GuestMachine {
       advance()
     case .running: note(.ownerRegistered(process, epoch: record.epoch))
     case .claiming, .received, .refused, .staged, .tookBack, .used, .resumed, .offer, .ready,
-      .declined, .ended, .described:
+      .declined, .ended, .described, .park:
       arm(.claim)
     }
     return takeEffects()

@@ -18,6 +18,8 @@ public enum Report: Hashable, Sendable {
   case declined(UInt64, Refusal)
   case ended(UInt64)
   case described(Way)
+  /// The owner's process in this epoch is about to be replaced.
+  case park(UInt64)
 
   /// The handoff or epoch that it names, 0 if none.
   var number: UInt64 {
@@ -26,7 +28,7 @@ public enum Report: Hashable, Sendable {
     case .attach(let number), .claiming(let number), .received(let number), .refused(let number, _, _),
       .staged(let number, _), .tookBack(let number), .used(let number), .resumed(let number),
       .running(let number, _), .offer(let number, _), .ready(let number), .declined(let number, _),
-      .ended(let number):
+      .ended(let number), .park(let number):
       number
     }
   }
@@ -78,7 +80,7 @@ public enum RegistryEvent: Hashable, Sendable {
   /// The pidfd says that the process has ended, and everything that it had sent was processed.
   case died(ProcessID)
   case deadline(Deadline, handoff: UInt64)
-  /// The operator aborts the attempt.
+  /// The operator aborts the attempt. Of a guest whose claimant is not known it is the word that nobody has run it.
   case abort
   /// The time is over in which VMMs come back to a registry that found no journal.
   case settled
@@ -107,8 +109,11 @@ public enum Effect: Hashable, Sendable {
 public enum Note: Hashable, Sendable {
   case ownerRegistered(ProcessID, epoch: UInt64)
   case attached(ProcessID)
-  case attemptStarted(handoff: UInt64, source: ProcessID, successor: ProcessID)
-  case offered(handoff: UInt64)
+  /// Without a successor when the source is to be parked.
+  case attemptStarted(handoff: UInt64, source: ProcessID, successor: ProcessID?)
+  /// What the source offers is in custody; also when it is offered once more, to a next successor. To nobody when
+  /// the source is to be parked.
+  case offered(handoff: UInt64, to: ProcessID?)
   case ready(handoff: UInt64)
   case freezeOrdered(handoff: UInt64)
   case staged(handoff: UInt64, Stage)

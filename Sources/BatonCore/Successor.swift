@@ -29,7 +29,7 @@ public struct Successor: Hashable, Sendable {
 
   public enum Action: Hashable, Sendable {
     /// Check and map the RAM, make VM and vCPUs, then call ``Successor/prepared(_:)``.
-    case prepare(UInt64, Manifest)
+    case prepare(UInt64, Manifest, isGuestStopped: Bool)
     /// Receive the context and restore the state, then call one of ``Successor/received()``,
     /// ``Successor/foundUsed()``, ``Successor/returnedBaton()``.
     case claim(UInt64, Stage)
@@ -41,9 +41,9 @@ public struct Successor: Hashable, Sendable {
   /// Takes an order; nil when it is old or does not fit, and so changes nothing.
   public mutating func take(_ order: RegistryMessage) -> Action? {
     switch order {
-    case .offered(let handoff, let manifest):
+    case .offered(let handoff, let manifest, let isGuestStopped):
       switch state {
-      case .attached, .prepared: return .prepare(handoff, manifest)
+      case .attached, .prepared: return .prepare(handoff, manifest, isGuestStopped: isGuestStopped)
       case .claiming, .received, .refused, .running, .released: return nil
       }
     case .claim(let handoff, let stage):

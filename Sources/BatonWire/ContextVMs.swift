@@ -27,7 +27,7 @@ extension VMMMessage {
     case .offer(_, let manifest): manifest.way == .move ? 1 : 0
     case .ready: 1
     case .stage, .received, .refused, .tookBack, .used, .resumed, .running, .declined, .preflightReport,
-      .ended, .described:
+      .ended, .described, .park:
       0
     }
   }

@@ -11,7 +11,7 @@ extension VMMMessage {
       writer.write(handoff)
       manifest.encode(into: &writer)
     case .ready(let number), .received(let number), .tookBack(let number), .used(let number),
-      .resumed(let number), .ended(let number):
+      .resumed(let number), .ended(let number), .park(let number):
       writer.write(number)
     case .stage(let handoff, let stage):
       writer.write(handoff)
@@ -69,6 +69,7 @@ extension VMMMessage {
       self = .preflightReport(checks)
     case 13: self = .ended(epoch: try reader.read(UInt64.self, "epoch"))
     case 14: self = .described(try Manifest(decoding: &reader))
+    case 15: self = .park(epoch: try reader.read(UInt64.self, "epoch"))
     default: throw .unknownType(message.type)
     }
     try reader.finish()
@@ -92,8 +93,9 @@ extension RegistryMessage {
       welcome.deadlines.encode(into: &writer)
     case .prepare(let number), .freeze(let number), .takeBack(let number), .run(let number):
       writer.write(number)
-    case .offered(let handoff, let manifest):
+    case .offered(let handoff, let manifest, let isGuestStopped):
       writer.write(handoff)
+      writer.write(isGuestStopped)
       manifest.encode(into: &writer)
     case .claim(let handoff, let stage):
       writer.write(handoff)
@@ -121,8 +123,10 @@ extension RegistryMessage {
         Welcome(version: version, role: role, deadlines: try Deadlines(decoding: &reader)))
     case 102: self = .prepare(handoff: try reader.read(UInt64.self, "handoff"))
     case 103:
+      let handoff = try reader.read(UInt64.self, "handoff")
+      let isGuestStopped = try reader.readFlag("stopped flag")
       self = .offered(
-        handoff: try reader.read(UInt64.self, "handoff"), try Manifest(decoding: &reader))
+        handoff: handoff, try Manifest(decoding: &reader), isGuestStopped: isGuestStopped)
     case 104: self = .freeze(handoff: try reader.read(UInt64.self, "handoff"))
     case 105:
       self = .claim(handoff: try reader.read(UInt64.self, "handoff"), try Stage(decoding: &reader))

@@ -34,8 +34,9 @@ public enum RegistryMessage: Hashable, Sendable {
   case welcome(Welcome)
   /// To the source: make ready to hand over, answer with an offer. The guest runs on.
   case prepare(handoff: UInt64)
-  /// To the successor: what the source offers, with its descriptors.
-  case offered(handoff: UInt64, Manifest)
+  /// To the successor: what the source offers, with its descriptors. `isGuestStopped` says that the guest is staged
+  /// already and waits for it.
+  case offered(handoff: UInt64, Manifest, isGuestStopped: Bool)
   /// To the source: stop the guest and stage.
   case freeze(handoff: UInt64)
   /// To the successor: the baton, in the sealed state memfd.
@@ -68,7 +69,7 @@ public enum RegistryMessage: Hashable, Sendable {
 
   public var descriptorCount: Int {
     switch self {
-    case .offered(_, let manifest): manifest.descriptorCount
+    case .offered(_, let manifest, _): manifest.descriptorCount
     case .claim: 1
     case .welcome, .prepare, .freeze, .takeBack, .run, .release, .refusal, .preflight: 0
     }

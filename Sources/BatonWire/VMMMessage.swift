@@ -67,6 +67,8 @@ public enum VMMMessage: Hashable, Sendable {
   case ended(epoch: UInt64)
   /// The first owner says what it made, so that people see it before the first handoff.
   case described(Manifest)
+  /// The process of this owner is about to be replaced: take the guest into custody until its successor comes.
+  case park(epoch: UInt64)
 
   /// The wire's type number.
   public var type: UInt16 {
@@ -85,6 +87,7 @@ public enum VMMMessage: Hashable, Sendable {
     case .preflightReport: 12
     case .ended: 13
     case .described: 14
+    case .park: 15
     }
   }
 
@@ -100,7 +103,7 @@ public enum VMMMessage: Hashable, Sendable {
     case .offer(_, let manifest): manifest.descriptorCount
     case .stage: 1
     case .ready, .received, .refused, .tookBack, .used, .resumed, .running, .declined,
-      .preflightReport, .ended, .described:
+      .preflightReport, .ended, .described, .park:
       0
     }
   }

@@ -127,14 +127,17 @@ import Testing
     #expect(guest.outcome == Self.onSource)
   }
 
-  @Test("the successor's before it claimed: the next one may", arguments: Way.allCases)
+  @Test(
+    "the successor's before it claimed: the next one gets it from the source that took it back",
+    arguments: Way.allCases)
   func stagedWithNextSuccessor(way: Way) throws {
     var guest = try TestGuest(way: way)
     try guest.go(to: .staged)
     guest.forget()
     guest.hello(TestGuest.next, .attach(prepared: 0))
+    guest.take(.deadline(.claim, handoff: 1))
     guest.finishFromHere(living: [TestGuest.source, TestGuest.next], batonIsUsed: false)
-    #expect(guest.outcome == .runs(TestGuest.next, epoch: 2))
+    #expect(guest.outcome == .runs(TestGuest.next, epoch: 3))
   }
 
   static let columnsAndWays: [(TestGuest.Column, Way)] = TestGuest.Column.allCases.flatMap { column in

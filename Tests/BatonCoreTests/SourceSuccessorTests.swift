@@ -64,7 +64,7 @@ import Testing
 
   private func claiming() -> Successor {
     var successor = Successor()
-    _ = successor.take(.offered(handoff: 1, manifest))
+    _ = successor.take(.offered(handoff: 1, manifest, isGuestStopped: false))
     _ = successor.prepared(1)
     _ = successor.take(.claim(handoff: 1, TestGuest.stage))
     return successor
@@ -74,7 +74,9 @@ import Testing
   func claimsPrepared() {
     var successor = Successor()
     #expect(successor.take(.claim(handoff: 1, TestGuest.stage)) == nil)
-    #expect(successor.take(.offered(handoff: 1, manifest)) == .prepare(1, manifest))
+    #expect(
+      successor.take(.offered(handoff: 1, manifest, isGuestStopped: false))
+        == .prepare(1, manifest, isGuestStopped: false))
     #expect(successor.prepared(1) == .ready(handoff: 1))
     #expect(successor.take(.claim(handoff: 2, TestGuest.stage)) == nil)
     #expect(successor.take(.claim(handoff: 1, TestGuest.stage)) == .claim(1, TestGuest.stage))
@@ -93,7 +95,7 @@ import Testing
   @Test("that prepared another guest's RAM does not begin afresh")
   func preparedIsNotFresh() {
     var successor = Successor()
-    _ = successor.take(.offered(handoff: 1, manifest))
+    _ = successor.take(.offered(handoff: 1, manifest, isGuestStopped: false))
     _ = successor.prepared(1)
     #expect(successor.take(.run(epoch: 1)) == nil)
   }

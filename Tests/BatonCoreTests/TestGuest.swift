@@ -43,7 +43,9 @@ struct TestGuest {
     return switch report {
     case .offer, .ready, .claiming, .received, .staged: true
     case .attach(let handoff): handoff != 0
-    case .fresh, .refused, .tookBack, .used, .resumed, .running, .declined, .ended, .described: false
+    case .fresh, .refused, .tookBack, .used, .resumed, .running, .declined, .ended, .described,
+      .park:
+      false
     }
   }
 
@@ -85,6 +87,9 @@ struct TestGuest {
     self.registry = registry
     effects += first.flatMap(\.1)
   }
+
+  /// The time to come back to a registry without a journal is over.
+  mutating func settle() { effects += registry.settle().flatMap(\.1) }
 
   // MARK: Course of a handoff
 
@@ -136,7 +141,7 @@ struct TestGuest {
       }
       switch message {
       case .prepare(let handoff): say(process, .offer(handoff, manifest))
-      case .offered(let handoff, _): say(process, .ready(handoff))
+      case .offered(let handoff, _, _): say(process, .ready(handoff))
       case .freeze(let handoff): say(process, .staged(handoff, Self.stage))
       case .claim(let handoff, _):
         say(process, batonIsUsed ? .refused(handoff, used: true, returned: nil) : .received(handoff))

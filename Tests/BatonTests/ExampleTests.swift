@@ -25,4 +25,34 @@ struct ExampleTests {
       #expect(outputs[2].contains("\"counter\":2000,\"epochs\":[3],\"released\":false"))
     }
   }
+
+  @Test("leaves its counter in custody when it asks to be parked, and the next process counts on")
+  func restartInPlace() throws {
+    try Workbench.use { bench in
+      _ = try bench.startRegistry()
+      let first = try bench.start(.example, [bench.handoffSocket, "counter", "800", "300"])
+      #expect(try first.waitForEnd() == .exited(status: 0))
+      let waiting = try bench.waitForGuest("counter", "waits in custody") { $0.state == .waiting }
+      #expect(waiting.epoch == 1)
+      let second = try bench.start(.example, [bench.handoffSocket, "counter", "800"])
+      #expect(try second.waitForEnd() == .exited(status: 0))
+      let outputs = try [first, second].map { try TextFile.read($0.log) }
+      #expect(outputs[0].contains("\"epochs\":[1],\"released\":true"))
+      #expect(outputs[1].contains("\"counter\":800,\"epochs\":[2],\"released\":false"))
+    }
+  }
+
+  @Test("asks again by itself when batond is restarted before it was parked")
+  func restartOfRegistry() throws {
+    try Workbench.use { bench in
+      let registry = try bench.startRegistry(crashAt: "afterPrepareSent")
+      let first = try bench.start(.example, [bench.handoffSocket, "counter", "800", "300"])
+      #expect(try registry.waitForEnd() == .signalled(9))
+      _ = try bench.startRegistry()
+      #expect(try first.waitForEnd() == .exited(status: 0))
+      let second = try bench.start(.example, [bench.handoffSocket, "counter", "800"])
+      #expect(try second.waitForEnd() == .exited(status: 0))
+      #expect(try TextFile.read(second.log).contains("\"counter\":800,\"epochs\":[2],\"released\":false"))
+    }
+  }
 }

@@ -72,13 +72,13 @@ struct MessageCodingTests {
     #expect(Samples.hello(.tookBack(7), manifest: Samples.manifest).mostContextVMs == 0)
     #expect(VMMMessage.offer(handoff: 7, Samples.manifest).mostContextVMs == 0)
     #expect(VMMMessage.stage(handoff: 7, Samples.stage).mostContextVMs == 0)
-    #expect(RegistryMessage.offered(handoff: 7, Samples.manifest).mostContextVMs == 0)
+    #expect(RegistryMessage.offered(handoff: 7, Samples.manifest, isGuestStopped: false).mostContextVMs == 0)
     #expect(RegistryMessage.run(epoch: 1).mostContextVMs == 0)
   }
 
   @Test("of an unknown type is refused by both sides")
   func unknownType() {
-    for type in [UInt16(0), 15, 100, 111, .max] {
+    for type in [UInt16(0), 16, 100, 111, .max] {
       let message = Message(type: type, payload: [], descriptorCount: 0)
       #expect(throws: WireError.unknownType(type)) { try VMMMessage(decoding: message) }
       #expect(throws: WireError.unknownType(type)) { try RegistryMessage(decoding: message) }

@@ -51,12 +51,14 @@ enum Samples {
     ),
     ("ended", .ended(epoch: 4)),
     ("described", .described(manifest)),
+    ("park", .park(epoch: 4)),
   ]
 
   static let fromRegistry: [(String, RegistryMessage)] = [
     ("welcome", .welcome(Welcome(version: 1, role: .successor, deadlines: Deadlines()))),
     ("prepare", .prepare(handoff: 7)),
-    ("offered", .offered(handoff: 7, manifest)),
+    ("offered", .offered(handoff: 7, manifest, isGuestStopped: false)),
+    ("offered-stopped", .offered(handoff: 7, manifest, isGuestStopped: true)),
     ("freeze", .freeze(handoff: 7)),
     ("claim", .claim(handoff: 7, stage)),
     ("takeBack", .takeBack(handoff: 7)),

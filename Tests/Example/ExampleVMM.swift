@@ -14,8 +14,12 @@ final class ExampleVMM {
   /// What this VMM saw of the guest, for the tests.
   private(set) var epochs: [UInt64] = []
   private(set) var wasReleased = false
+  /// At which counter this process is to be replaced.
+  private let leavesAt: UInt64?
+  private var hasAskedToPark = false
 
-  init(registry: String, guest: String) {
+  init(registry: String, guest: String, leavesAt: UInt64?) {
+    self.leavesAt = leavesAt
     identity = VMMIdentity(
       registry: registry, guest: guest, build: "example 1",
       reads: ReadableFormats(name: "example", oldest: 1, newest: 1, features: 0))
@@ -52,13 +56,15 @@ final class ExampleVMM {
 
   private func takeOver(_ offer: consuming Offer, isOver: () -> Bool) throws {
     try offer.check()
+    let isGuestStopped = offer.isGuestStopped
     let taken = try offer.take()
     var parts = taken.parts
     let preparing = taken.next
     guard let handed = parts.ram.popFirst() else {
       return try preparing.decline(.descriptorMismatch, "there is no RAM")
     }
-    memory = try SharedMapping(handed, byteCount: 65_536, populate: true)
+    // A guest that waits in custody waits for this VMM alone: then what can come later comes later.
+    memory = try SharedMapping(handed, byteCount: 65_536, populate: !isGuestStopped)
     ram = consume handed
     let prepared = try preparing.ready()
     switch try prepared.awaitClaim(milliseconds: 10_000) {
@@ -91,6 +97,10 @@ final class ExampleVMM {
     }
     while var running = guest.take() {
       if isOver() { return try running.end() }
+      if let leavesAt, counter >= leavesAt, !hasAskedToPark {
+        hasAskedToPark = true
+        try running.park()
+      }
       guard let order = try running.process() else {
         tick()
         _ = try Poller.waitReadable(running.descriptor, timeoutNanoseconds: 1_000_000)
@@ -117,7 +127,8 @@ final class ExampleVMM {
     case .release:
       wasReleased = true
       return .over
-    case .attemptOver: break
+    // What was asked for did not come about, for example because the descriptor store is full.
+    case .attemptOver: hasAskedToPark = false
     }
     return .goesOn(running)
   }
@@ -136,6 +147,7 @@ final class ExampleVMM {
       return .over
     case .run(let permit):
       epochs.append(permit.epoch)
+      hasAskedToPark = false
       return .goesOn(
         try permit.run(manifest: try manifest()) {
           tick()
@@ -145,16 +157,18 @@ final class ExampleVMM {
   }
 }
 
-/// `example-vmm SOCKET GUEST TICKS`: runs or takes over the guest, ends it when its counter is TICKS.
+/// `example-vmm SOCKET GUEST TICKS [PARK]`: runs or takes over the guest, ends it when its counter is TICKS. When it
+/// is PARK, the guest is left in custody for whoever comes next.
 @main
 struct Example {
   static func main() throws {
     let arguments = CommandLine.arguments
-    guard arguments.count == 4, let ticks = UInt64(arguments[3]) else {
-      StandardStream.error.write("usage: example-vmm SOCKET GUEST TICKS\n")
+    guard (4...5).contains(arguments.count), let ticks = UInt64(arguments[3]) else {
+      StandardStream.error.write("usage: example-vmm SOCKET GUEST TICKS [PARK]\n")
       return
     }
-    let vmm = ExampleVMM(registry: arguments[1], guest: arguments[2])
+    let vmm = ExampleVMM(
+      registry: arguments[1], guest: arguments[2], leavesAt: arguments.count > 4 ? UInt64(arguments[4]) : nil)
     try vmm.live { vmm.counter >= ticks }
     let epochs = vmm.epochs.map(String.init).joined(separator: ",")
     StandardStream.output.write(

@@ -39,23 +39,27 @@ inline crashRegistry() {
   vmRefs[HANDS] = 0; vmRefs[WIRE(S)] = 0; vmRefs[WIRE(A)] = 0; vmRefs[WIRE(B)] = 0;
   bundle = bundle & (BIT(S)|BIT(A)|BIT(B)|BIT(STORE));
   forgetAttempt(); candidate = NOBODY; waiting = 0; releaseDue = 0; runDue = 0; runConfirmed = 0;
+  parkDue = 0;
   collect((settled || !alive[owner]))
 }
 
 inline breakConnection(p) {                            /* R2 */
   crashesDone++; printf("*** the connection of %d breaks\n", p);
   connected[p] = 0; heard = heard & ~BIT(p);
-  if :: p==owner -> runConfirmed = 0; takeBackSent = 0 :: else fi;
+  if :: p==owner -> runConfirmed = 0; takeBackSent = 0; parkDue = 0 :: else fi;
   dropToRegistry(p); dropFromRegistry(p); vmRefs[WIRE(p)] = 0; bundle = bundle & ~BIT(WIRE(p));
   collect(false)
 }
 
 /* an operator must help: the owner hangs, or a claimant hangs that nothing may end */
-#define alarm ((has(hung,owner) && (phase==idle || phase==rollback)) \
+#define alarm ((has(hung,owner) && (phase==idle || phase==rollback || (letGo && nothingLeft))) \
   || (claimant!=NOBODY && has(hung,claimant) && (phase==claimed || phase==rollback) \
       && (WAY==token || (WAY==move && !CUSTODY))))
 /* the guest waits in custody for a successor */
 #define parked (phase==staged && !alive[owner] && registryHas && !works(A) && !works(B))
+
+/* a parked guest may have lost its last successor: the baton given back, or died */
+#define goesOn (executing!=0 || (PARK!=0 && parked))
 
 inline checkTable() {
   if
@@ -66,11 +70,11 @@ inline checkTable() {
   :: struck==strikesSource && struckColumn==inReceived ->
        assert(executing!=0 || (WAY==none && (parked || (!CUSTODY && phase==lost))))   /* P4 */
   :: struck==strikesSuccessor && (struckColumn<=inClaimed || struckColumn==inTookBack) ->
-       assert(executing!=0)                                                            /* P4 */
+       assert(goesOn)                                                                  /* P4 */
   :: struck==strikesSuccessor && struckColumn==inReceived && (WAY==none || (WAY==move && CUSTODY)) ->
-       assert(executing!=0)                                                            /* P4 */
-  :: struck==strikesRegistry -> assert(executing!=0)                                    /* P4 */
-  :: struck==strikesNobody && hangsDone==0 -> assert(executing!=0)                       /* P4 */
+       assert(goesOn)                                                                  /* P4 */
+  :: struck==strikesRegistry -> assert(goesOn)                                          /* P4 */
+  :: struck==strikesNobody && hangsDone==0 -> assert(goesOn)                             /* P4 */
   :: else
   fi
 }

@@ -20,6 +20,7 @@
  *   SLOW=n                deadlines that pass although the VMM would have answered: it is ended, or told `run` again
  *   HANDOFFS=1|2          attempts in a chain
  *   TABLE=0|1             check the design's failure table cell by cell (with CRASHES=1)
+ *   PARK=n                how often an owner asks to be parked (restart in place)
  *   MUTATION=M_name       break one rule, to see that the check bites
  *
  * Properties (all but the second half of P5 are assertions, so one exhaustive run checks them together):
@@ -59,11 +60,14 @@
 #ifndef SIM_TABLE
 #define SIM_TABLE 0
 #endif
+#ifndef SIM_PARK
+#define SIM_PARK 0
+#endif
 #ifndef SIM_MUTATION
 #define SIM_MUTATION 0
 #endif
 byte WAY = SIM_WAY, CUSTODY = SIM_CUSTODY, CRASHES = SIM_CRASHES, HANGS = SIM_HANGS, SLOW = SIM_SLOW;
-byte HANDOFFS = SIM_HANDOFFS, TABLE = SIM_TABLE, MUTATION = SIM_MUTATION;
+byte HANDOFFS = SIM_HANDOFFS, TABLE = SIM_TABLE, PARK = SIM_PARK, MUTATION = SIM_MUTATION;
 
 c_code {
   static unsigned char option(const char *name) { const char *text = getenv(name); return text ? atoi(text) : 0; }
@@ -72,7 +76,7 @@ inline chooseOptions() {               /* spin's simulation has no C and keeps t
   c_code {
     now.WAY = option("WAY"); now.CUSTODY = option("CUSTODY"); now.HANDOFFS = option("HANDOFFS");
     now.CRASHES = option("CRASHES"); now.HANGS = option("HANGS"); now.SLOW = option("SLOW");
-    now.TABLE = option("TABLE"); now.MUTATION = option("MUTATION");
+    now.TABLE = option("TABLE"); now.PARK = option("PARK"); now.MUTATION = option("MUTATION");
   }
 }
 
@@ -116,6 +120,10 @@ inline chooseOptions() {               /* spin's simulation has no C and keeps t
 #define M_EARLY_VM                   36   /* a successor sees the source's VM before it has the claim */
 #define M_FORGET_DEAD_VMS            37   /* whoever takes next does not get the VMs of the dead */
 #define M_NO_SUCCESSOR_VM            38   /* the claimant's VM is not in custody */
+#define M_PARK_RELEASE_EARLY         39   /* an owner that is to be parked is released before `staged` is in the journal */
+#define M_PARK_WITHOUT_VM            40   /* an owner is parked although its VM is not in custody */
+#define M_PARK_TAKE_BACK             41   /* what an owner staged that was let go is given back to it */
+#define M_DROP_LET_GO                42   /* that the owner of a parked guest was let go is not journalled */
 
 #include "kernel.pml"
 #include "records.pml"

@@ -7,7 +7,7 @@
  */
 mtype = {
   /* VMM -> registry */
-  attach, claiming, received, refused, staged, tookBack, used, resumed, running,
+  attach, claiming, received, refused, staged, tookBack, used, resumed, running, park,
   /* registry -> VMM */
   freeze, claim, takeBack, runVerdict, release,
   /* phases in the journal (with staged) */

@@ -15,6 +15,8 @@
 
 /* an unused token lives in the source's VM: without custody it dies with the source */
 #define nothingLeft (!registryHas || (WAY==token && !CUSTODY))
+/* R63: what the guest needs to outlive its owner will be in custody */
+#define outlivesOwner (WAY!=token || CUSTODY || broken(M_PARK_WITHOUT_VM))
 
 inline noReleaseTo(p) { if :: broken(M_STALE_RELEASE) :: else -> releaseDue = releaseDue & ~BIT(p) fi }
 
@@ -25,12 +27,12 @@ inline write(leftOutBy) {
   :: leftOutBy!=always && broken(leftOutBy) -> printf("registry: a journal write is left out\n")
   :: else ->
        diskOwner = owner; diskEpoch = epoch; diskPhase = phase; diskHandoff = handoff;
-       diskClaimant = claimant; diskStagedVM = stagedVM
+       diskClaimant = claimant; diskStagedVM = stagedVM; diskLetGo = (letGo && !broken(M_DROP_LET_GO))
   fi
 }
 inline replay() {
   owner = diskOwner; epoch = diskEpoch; phase = diskPhase; handoff = diskHandoff;
-  claimant = diskClaimant; stagedVM = diskStagedVM
+  claimant = diskClaimant; stagedVM = diskStagedVM; letGo = diskLetGo
 }
 
 /* ---- descriptors ---- */
@@ -60,10 +62,10 @@ inline giveVMs(p) {
 
 /* ---- transitions ---- */
 inline forgetAttempt() {
-  step = noStep; mayClaim = 0; claimSent = 0; claimAfterDeath = 0;
+  step = noStep; parking = 0; mayClaim = 0; claimSent = 0; claimAfterDeath = 0;
   takeBackSent = 0; takeBackComplete = 0; usedSaid = 0
 }
-inline toIdle() { phase = idle; claimant = NOBODY; forgetAttempt() }
+inline toIdle() { phase = idle; claimant = NOBODY; letGo = 0; parkDue = 0; forgetAttempt() }
 inline toStaged() { phase = staged; claimant = NOBODY; write(M_DROP_STAGED) }
 
 inline letWait(p) { if :: has(sentenced,p) :: else -> waiting = waiting | BIT(p) fi }             /* R59 */
@@ -104,6 +106,7 @@ inline toRollback() {                                  /* R50 */
 inline declare(outcome) {                              /* R52 */
   printf("registry: %e\n", outcome);
   phase = outcome; claimant = NOBODY; candidate = NOBODY; waiting = 0; releaseDue = BIT(S)|BIT(A)|BIT(B); runDue = 0;
+  letGo = 0; parkDue = 0;
   forgetAttempt(); write(always)
 }
 inline declareLost() {
@@ -181,7 +184,8 @@ inline onStaged(p) {
   :: owner!=p || settled -> closeDescriptors(p); releaseDue = releaseDue | BIT(p)                  /* R20 */
   :: owner==p && (phase==staged || phase==claimed || phase==rollback) ->                           /* R21 */
        assert(handoff==number);                        /* P0: Numbers */
-       keepDescriptors(p); stagedVM = currentOf(p); takeBackSent = 0; usedSaid = 0; write(always)
+       keepDescriptors(p); stagedVM = currentOf(p); takeBackSent = 0; usedSaid = 0; write(always);
+       if :: letGo -> releaseDue = releaseDue | BIT(p) :: else fi                                 /* R64 */
   :: owner==p && phase==idle && step==freezing && handoff==number ->                               /* R22 */
        assert(!has(executing,p));                      /* P6: the state would be older than the guest */
        keepDescriptors(p); stagedVM = currentOf(p); stagedUnsettled = handoff;
@@ -190,11 +194,16 @@ inline onStaged(p) {
             order(candidate, claim, handoff); giveVMs(candidate); batonWith = batonWith | BIT(candidate)
        :: else
        fi;
-       step = noStep; toStaged(); printf("registry: staged\n")
+       step = noStep;
+       if                                                                                          /* R64 */
+       :: parking && (!nothingLeft || broken(M_PARK_WITHOUT_VM)) -> letGo = 1; releaseDue = releaseDue | BIT(p)
+       :: else
+       fi;
+       parking = 0; toStaged(); printf("registry: staged, owner let go: %d\n", letGo)
   :: else ->                                                                                       /* R23 */
        assert(handoff==number);                        /* P0: Numbers */
        keepDescriptors(p); stagedVM = currentOf(p); stagedUnsettled = handoff;
-       claimant = NOBODY; step = noStep; toRollback(); takeBackComplete = 1
+       claimant = NOBODY; step = noStep; parking = 0; toRollback(); takeBackComplete = 1
   fi
 }
 
@@ -214,7 +223,7 @@ inline onRunning(p) {                                  /* running and resumed */
   assert(owner==p || !alive[p]);                       /* P2 */
   if
   :: owner==p && phase==idle && step!=noStep && (record==running || handoff==number) ->            /* R28 */
-       step = noStep; releaseCandidate()
+       step = noStep; parking = 0; releaseCandidate()
   :: else
   fi;
   if
@@ -222,6 +231,10 @@ inline onRunning(p) {                                  /* running and resumed */
   :: owner==p && phase==idle && record==running && number!=epoch -> runDue = 1                     /* R30 */
   :: else
   fi
+}
+
+inline onPark(p) {                                                                                 /* R62 */
+  if :: owner==p && phase==idle && number==epoch && !parking -> parkDue = 1 :: else fi
 }
 
 inline process(p) {
@@ -237,6 +250,7 @@ inline process(p) {
   :: record==tookBack -> onTookBack(p)
   :: record==used -> onUsed(p)
   :: record==resumed || record==running -> onRunning(p)
+  :: record==park -> onPark(p)
   fi;
   record = 0; number = 0; isUsed = 0
 }
@@ -255,8 +269,10 @@ inline chooseCandidate() {
 }
 
 #define sent(p) (len(toRegistry[p])>0)
-#define mayRelease(p) (has(releaseDue,p) && (reachable(p) || !alive[p]))
-#define isLeftover(p) (overdue(p) && ((phase==idle && step==noStep && owner!=p) || settled))
+#define isNeeded(p) (letGo && owner==p && nothingLeft)                                             /* R64 */
+#define mayRelease(p) (has(releaseDue,p) && !isNeeded(p) && (reachable(p) || !alive[p]))
+#define isLeftover(p) (overdue(p) && ((phase==idle && step==noStep && owner!=p) || settled || \
+  (letGo && owner==p && !nothingLeft)))                                                            /* R65 */
 #define unreachableCandidate (candidate==NOBODY || (!reachable(candidate) && !broken(M_STUCK_CANDIDATE)))
 
 proctype registry() {
@@ -274,12 +290,18 @@ end:
        step = freezing; takeBackSent = 0;
        if :: broken(M_EARLY_VM) -> vmRefs[candidate] = vmRefs[candidate] | BIT(currentOf(owner)) :: else fi;
        order(owner, freeze, handoff) }
+  :: atomic { registryUp && phase==idle && step==noStep && parkDue && !readyToClaim(A) && !readyToClaim(B) &&
+              runConfirmed && reachable(owner) && handoff<HANDOFFS && outlivesOwner ->                   /* R63 */
+       parkDue = 0; parking = 1; handoff++; write(M_DROP_NUMBER); step = freezing; takeBackSent = 0;
+       order(owner, freeze, handoff);
+       if :: broken(M_PARK_RELEASE_EARLY) -> releaseDue = releaseDue | BIT(owner) :: else fi }
   :: atomic { registryUp && phase==idle && step==noStep && waiting!=0 && handoff==HANDOFFS ->          /* R58 */
        releaseDue = releaseDue | waiting; waiting = 0 }
   :: atomic { registryUp && phase==idle && step==freezing && reachable(owner) ->                       /* R32 */
        step = aborting; takeBackSent = 1; order(owner, takeBack, handoff); releaseCandidate() }
   :: atomic { registryUp && phase==idle && seenDead(owner) -> declareEnded() }                         /* R33 */
-  :: atomic { registryUp && phase==staged && candidate!=NOBODY && reachable(candidate) ->              /* R34 */
+  :: atomic { registryUp && phase==staged && candidate!=NOBODY && reachable(candidate) &&              /* R34 */
+              (!letGo || seenDead(owner)) ->                                                             /* R66 */
        phase = claimed; claimant = candidate; mayClaim = 1; claimSent = 0; candidate = NOBODY; write(M_DROP_CLAIM);
        if
        :: WAY==move && CUSTODY && !broken(M_NO_SUCCESSOR_VM) -> vmRefs[STORE] = vmRefs[STORE] | BIT(VM(claimant, 0))
@@ -289,7 +311,7 @@ end:
   :: atomic { registryUp && phase==staged && unreachableCandidate &&                                  /* R35 */
               (readyToClaim(A) || readyToClaim(B)) -> chooseCandidate() }
   :: atomic { registryUp && phase==staged && (candidate==NOBODY || !reachable(candidate)) &&           /* R36 */
-              !seenDead(owner) ->
+              !seenDead(owner) && (!letGo || broken(M_PARK_TAKE_BACK)) ->
        candidate = NOBODY; toRollback() }
   :: atomic { registryUp && phase==staged && seenDead(owner) && candidate!=NOBODY && seenDead(candidate) ->
        candidate = NOBODY }                                                                            /* R37 */
@@ -303,7 +325,7 @@ end:
        order(claimant, claim, handoff) }
   :: atomic { registryUp && phase==claimed && mayClaim && !claimSent && !registryHas && seenDead(owner) ->
        declareLost() }                                                                                 /* R40 */
-  :: atomic { registryUp && phase==claimed && !seenDead(owner) ->                                      /* R41 */
+  :: atomic { registryUp && phase==claimed && !seenDead(owner) && !letGo ->                                      /* R41 */
        if :: broken(M_LOST_UNPROBED) && claimantGone -> declareLost() :: else -> toRollback() fi }
   :: atomic { registryUp && phase==claimed && mayClaim && !claimSent && !reachable(claimant) &&        /* R60 */
               seenDead(owner) && (readyToClaim(A) || readyToClaim(B)) ->

@@ -13,14 +13,18 @@ byte epoch = 1;
 mtype phase = idle;
 byte handoff = 0;            /* Numbers: never reused                                            */
 byte claimant = NOBODY;
+bit letGo;                   /* parked: the owner of what is staged was released                 */
 byte stagedVM = 0;           /* way move: the source's VM that was staged                        */
 
 /* ---- the journal: survives everything ---- */
 byte diskOwner = S, diskEpoch = 1, diskHandoff = 0, diskClaimant = NOBODY, diskStagedVM = 0;
 mtype diskPhase = idle;
+bit diskLetGo;
 
 /* ---- forgotten when the registry dies ---- */
 mtype step = noStep;         /* within idle: freezing, aborting                                  */
+bit parkDue;                 /* the owner asked to be parked                                     */
+bit parking;                 /* the attempt under way has no candidate: the owner is to be parked */
 byte candidate = NOBODY;     /* who is to claim next                                             */
 byte waiting;                /* attached successors that are not the candidate                   */
 byte releaseDue;             /* who is to be told `release`                                      */
@@ -39,7 +43,7 @@ bit runConfirmed;            /* `running(epoch)` or `resumed` answered the verdi
 byte batonWith;              /* claimants that hold the baton                                    */
 byte receivedTimes[3];       /* by handoff                                                       */
 byte stagedUnsettled;        /* handoff whose `staged` was processed and that has no outcome yet */
-byte crashesDone, hangsDone, slowDone;
+byte crashesDone, hangsDone, slowDone, parksDone;
 byte struck;                 /* TABLE: what the last death struck                                */
 byte struckColumn;           /* and in which column of the failure table                         */
 bit quiet;                   /* the environment will do nothing more                             */

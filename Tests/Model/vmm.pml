@@ -138,6 +138,10 @@ end:
        fi;
        record = 0; number = 0; done = 0 }
 
+  /* ---- restart in place: the owner asks, once its earlier records were processed ---- */
+  :: atomic { parksDone<PARK && works(p) && connected[p] && stance[p]==running && len(toRegistry[p])==0 ->
+       parksDone++; printf("%d asks to be parked\n", p); say(p, park, itsEpoch[p], 0) }
+
   /* ---- The source on its own ---- */
   :: atomic { works(p) && stance[p]==frozen ->         /* its deadline, or its registry is gone */
        printf("%d goes on by itself\n", p);

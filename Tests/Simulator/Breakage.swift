@@ -33,15 +33,23 @@ enum Breakage: String, CaseIterable {
   case giveTakeBackVM
   /// Whoever takes next does not get the VMs of the dead (way `move`).
   case forgetDeadVMs
+  /// An owner that asked to be parked is released as soon as it is told to freeze.
+  case releaseBeforeStaged
+  /// The journal does not say that the owner of a parked guest was let go.
+  case forgetReleasedOwner
 
   /// The only way in which it breaks anything; nil for those that break any.
   var way: Way? {
     switch self {
     case .trustOldVM, .giveTakeBackVM, .forgetDeadVMs: .move
+    case .forgetReleasedOwner: Way.none
     case .dropJournalWrite, .giveBatonTwice, .resumeWithoutVerdict, .resumeAfterGuessingDeath,
       .commitToDeadSuccessor, .forgetStanding, .deliverStaleRecords, .dieBeforeDrain, .skipFence,
-      .emptyCustodyEarly, .reuseNumbers, .goOnAfterStage:
+      .emptyCustodyEarly, .reuseNumbers, .goOnAfterStage, .releaseBeforeStaged:
       nil
     }
   }
+
+  /// Whether it shows only where owners ask to be parked.
+  var isOfParking: Bool { self == .releaseBeforeStaged || self == .forgetReleasedOwner }
 }

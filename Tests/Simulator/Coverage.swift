@@ -7,6 +7,7 @@ struct Coverage {
       journalsLost, settledEarly
     case moved, movedBack, foundMovedAway, receivedBack
     case returnedBatons, foundUsed, successorDeclined, sourceDeclined, secondSuccessors, refused, lateWakeups
+    case parksAsked, ownersParked, takenFromCustody, operatorWords, unsettled
     case deadlines, operatorAborts, guestsBegunAnew, probesCommitted, releases
   }
 

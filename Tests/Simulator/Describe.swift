@@ -19,6 +19,7 @@ extension World {
     case .declined(let handoff, let refusal, _): .declined(handoff, refusal)
     case .ended(let epoch): .ended(epoch)
     case .described(let manifest): .described(manifest.way)
+    case .park(let epoch): .park(epoch)
     }
   }
 
@@ -38,6 +39,7 @@ extension World {
     case .declined(let handoff, let refusal, _): "declined \(handoff), \(refusal)"
     case .ended(let epoch): "ended, epoch \(epoch)"
     case .described: "described"
+    case .park(let epoch): "park, epoch \(epoch)"
     }
   }
 
@@ -58,7 +60,8 @@ extension World {
     switch message {
     case .welcome: "welcome"
     case .prepare(let handoff): "prepare \(handoff)"
-    case .offered(let handoff, _): "offered \(handoff)"
+    case .offered(let handoff, _, let isGuestStopped):
+      "offered \(handoff)\(isGuestStopped ? ", stopped" : "")"
     case .freeze(let handoff): "freeze \(handoff)"
     case .claim(let handoff, _): "claim \(handoff)"
     case .takeBack(let handoff): "take back \(handoff)"

@@ -16,9 +16,12 @@ struct Settings {
   var activeSteps: Int
   var mayLoseJournal: Bool
   var beginsWithoutJournal: Bool
+  /// How often owners ask to be parked.
+  var parks: Int
   var breakage: Breakage?
 
-  init(random: inout RandomSource, breakage: Breakage?) {
+  /// - Parameter others: Chance for what came later, so that seeds from before mean what they meant.
+  init(random: inout RandomSource, others: inout RandomSource, breakage: Breakage?) {
     ways = random.pick([[.none], [.token], [.move], [.move], [.token, .move]])
     hasCustody = ways != [.none] && random.once(in: 2)
     successors = 1 + random.below(5)
@@ -29,9 +32,24 @@ struct Settings {
     mayLoseJournal = random.once(in: 12)
     beginsWithoutJournal = random.once(in: 2)
     storesCustody = random.once(in: 2)
+    parks = others.once(in: 2) ? 1 + others.below(4) : 0
+    if others.once(in: 10) {
+      // Only here nothing in the kernel says whether anybody has run a guest since its journal was lost.
+      ways = [.none]
+      mayLoseJournal = true
+      faults = max(faults, 3)
+      faultEvery = 3
+    }
     self.breakage = breakage
     if breakage != nil, faults == 0 { faults = 3 }
     if breakage == .reuseNumbers { mayLoseJournal = true }
+    if breakage?.isOfParking ?? false { parks = 4 }
+    if breakage == .forgetReleasedOwner {
+      storesCustody = true
+      mayLoseJournal = false
+      faults = max(faults, 4)
+      faultEvery = 3
+    }
     if let way = breakage?.way {
       ways = [way]
       hasCustody = true

@@ -46,6 +46,8 @@ final class VMM {
   var isRefused = false
   /// Refused, and not going to try again.
   var gaveUp = false
+  /// As an owner: has asked to be parked, and nothing has come of it yet.
+  var isParkAsked = false
 
   init(id: ProcessID, way: Way, vm: Int, speed: Int, successor: Successor) {
     self.id = id

@@ -30,11 +30,47 @@ extension World {
       wake(claimant)
       return true
     }
-    for vmm in stopped where host.pidfds.contains(vmm.id) && !vmm.isRefused {
+    // Who may have the baton of a lost journal is waited for.
+    let isAnybodyWaitedFor = host.registry[guest]?.isClaimantUnknown ?? false
+    for vmm in stopped where host.pidfds.contains(vmm.id) && !vmm.isRefused && !isAnybodyWaitedFor {
       throw Violation(property: .nothingLeft, text: "\(name(vmm.id)) hangs, is of no use, and is not ended")
     }
     wake(stopped[0])
     return true
+  }
+
+  /// The registry does not know whether anybody has run the guest since it was staged (R69): its operator finds
+  /// out, and says so when it is true. When it is not, nothing of the guest is left that could be used.
+  ///
+  /// - Returns: whether the operator did something.
+  func operatorSettles() throws(Violation) -> Bool {
+    guard let machine = host.registry[guest], machine.isClaimantUnknown, host.isUp, isOperatorCalled else {
+      return false
+    }
+    if hasNobodyRunSince {
+      trace("the operator gives the word that nobody has run the guest")
+      coverage.count(.operatorWords)
+      try handle(.abort)
+      guard !(host.registry[guest]?.isClaimantUnknown ?? false) else {
+        throw Violation(property: .comesToAnEnd, text: "the operator's word settles nothing")
+      }
+      return true
+    }
+    guard let source = vmm(machine.record.owner), source.isAlive else { return false }
+    trace("the operator ends \(name(source.id)), whose guest has run elsewhere and is gone")
+    isFaultStep = true
+    die(source)
+    return true
+  }
+
+  /// Whether the state that the source staged is the guest's newest, and nobody has its baton.
+  var hasNobodyRunSince: Bool {
+    guard let record = host.registry[guest]?.record else { return false }
+    guard !vmms.contains(where: { $0.isExecuting || $0.baton != nil }) else { return false }
+    let saved = vmm(record.owner).flatMap { $0.isAlive ? $0.saved : nil } ?? host.custody.state
+    // With nothing left to run from, the word does no harm: the guest is declared lost.
+    guard let saved else { return true }
+    return saved.clock == kernel.clock
   }
 
   func checkEnd() throws(Violation) {
@@ -73,6 +109,12 @@ extension World {
         throw Violation(property: .comesToAnEnd, text: "stays staged: \(describe(journal))")
       }
       coverage.count(.parked)
+    case .claimed where host.registry[guest]?.isClaimantUnknown ?? false:
+      let isAnyoneElse = living.contains { $0.successor?.state != .attached }
+      guard !isAnyoneElse, isOperatorCalled, !isRecoverable else {
+        throw Violation(property: .comesToAnEnd, text: "nobody settles it: \(describe(journal))")
+      }
+      coverage.count(.unsettled)
     case .claimed, .rollback:
       throw Violation(property: .comesToAnEnd, text: "stays \(journal.phase): \(describe(journal))")
     }
@@ -92,7 +134,12 @@ extension World {
   private func checkProgress(_ journal: GuestRecord) throws(Violation) {
     guard settings.faults == 0, settings.breakage == nil else { return }
     let attempts = UInt64(vmms.count - 1)
-    guard journal.phase == .idle, journal.handoff == attempts, journal.epoch == attempts + 1 else {
+    // The last owner may have been parked with nobody to come, and one whose guest cannot outlive it goes on.
+    let isParked = journal.phase == .staged && settings.parks > 0
+    let handoffs = settings.parks == 0 ? attempts...attempts : attempts...(attempts + UInt64(settings.parks))
+    guard journal.phase == .idle || isParked, handoffs.contains(journal.handoff),
+      journal.epoch == attempts + 1
+    else {
       throw Violation(
         property: .progress, text: "\(attempts) successors without a fault: \(describe(journal))")
     }
@@ -101,6 +148,7 @@ extension World {
   /// Whatever happened before, the next handoff without a fault succeeds, a parked guest is taken,
   /// and a guest that is gone begins anew.
   func probe() throws(Violation) {
+    if host.registry[guest]?.isClaimantUnknown ?? false { return }
     let before = host.journal
     let mayBeUsed = before?.phase == .staged && !isRecoverable
     trace("one more comes, without a fault")

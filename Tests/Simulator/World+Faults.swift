@@ -123,6 +123,8 @@ extension World {
 
   private func abort() throws(Violation) -> Bool {
     guard host.isUp, host.attemptIsRunning else { return false }
+    // To abort is then the operator's word that nobody has run the guest: nobody gives it when it is not true.
+    guard !(host.registry[guest]?.isClaimantUnknown ?? false) || hasNobodyRunSince else { return false }
     trace("FAULT: the operator aborts")
     coverage.count(.operatorAborts)
     try handle(.abort)

@@ -229,6 +229,7 @@ extension World {
     host.truth = entry
     if breaks(.dropJournalWrite), host.disk != nil, random.once(in: 4) { return }
     host.disk = entry
+    if breaks(.forgetReleasedOwner), entry.phase == .staged { host.disk?.leaving = [] }
   }
 
   /// As RegistryService's custody: what a record's descriptors are, its message says.
@@ -274,7 +275,7 @@ extension World {
       case .refused, .fresh, .attached, .claiming, .received, .tookBack, .running: break
       }
     case .offer, .ready, .received, .refused, .tookBack, .used, .resumed, .running, .declined,
-      .preflightReport, .ended, .described:
+      .preflightReport, .ended, .described, .park:
       break
     }
     host.stored = stored
@@ -318,6 +319,9 @@ extension World {
     guard let link = host.heardLink(of: process), link.isOpenAtRegistry else { return }
     trace("registry -> \(name(process)): \(Self.describe(message))")
     if link.isOpenAtVMM { link.toVMM.append(Order(message: message, descriptors: descriptors)) }
+    if case .freeze = message, breaks(.releaseBeforeStaged), host.registry[guest]?.isParking ?? false {
+      link.toVMM.append(Order(message: .release(nil), descriptors: .none))
+    }
     if case .claim(let handoff, let stage) = message { giveTwice(handoff, stage, descriptors, process) }
     if case .claim = message, breaks(.emptyCustodyEarly) {
       host.custody = HeldDescriptors()
@@ -344,6 +348,8 @@ extension World {
       trace("attempt \(handoff) starts")
       coverage.count(.attempts)
       try checkIsNewest(handoff, &host.lastHandoff)
+    case .staged:
+      if host.registry[guest]?.isOwnerReleased ?? false { coverage.count(.ownersParked) }
     case .committed(_, _, let epoch):
       coverage.count(.committed)
       try checkIsNewest(epoch, &host.lastEpoch)
@@ -357,7 +363,9 @@ extension World {
     case .ended:
       trace("the guest has ended")
       coverage.count(.ended)
-    case .alarm: coverage.count(.alarms)
+    case .alarm:
+      coverage.count(.alarms)
+      isOperatorCalled = true
     case .ownerRegistered(let owner, let epoch):
       coverage.count(.starts)
       // A guest that nobody has run begins; without a journal nobody knows numbers of an earlier life.
@@ -365,7 +373,9 @@ extension World {
         host.lastHandoff = 0
         host.lastEpoch = 1
       }
-    case .attached, .offered, .ready, .freezeOrdered, .staged, .claimed, .runOrdered, .running,
+    case .claimed:
+      if host.custody.ram, !(vmm(host.journal?.owner)?.isAlive ?? false) { coverage.count(.takenFromCustody) }
+    case .attached, .offered, .ready, .freezeOrdered, .runOrdered, .running,
       .rollingBack, .died, .fenced:
       break
     }

@@ -76,23 +76,23 @@ extension World {
       vmm.saved = SavedState(handoff: handoff, clock: kernel.clock, token: nil)
       vmm.source?.froze()
     case .goOn(let handoff, let takeContextBack):
+      vmm.isParkAsked = false
       try goOn(vmm, takeContextBack: takeContextBack)
       say(vmm, .resumed(handoff: handoff))
     case .sayResumed(let handoff):
       vmm.preparing = nil
+      vmm.isParkAsked = false
       say(vmm, .resumed(handoff: handoff))
     case .takeBack:
       guard let into = vmm.takeBackVM else {
         throw Violation(property: .nothingLost, text: "\(name(vmm.id)) has no VM to take back into")
       }
       vmm.givenVMs = order.descriptors.contextVMs
-      let succeeded: Bool
       if breaks(.trustOldVM), kernel.isIn(vmm.vm) {
         vmm.saying = vmm.source?.tookBack(true)
         return
-      } else {
-        succeeded = try receive(vmm, vmm.saved, into: into)
       }
+      let succeeded = try receive(vmm, vmm.saved, into: into)
       if succeeded {
         coverage.count(vmm.way == .move ? .movedBack : .receivedBack)
         vmm.vm = into
@@ -104,17 +104,35 @@ extension World {
       vmm.saying = vmm.source?.tookBack(succeeded)
     case .sayTookBack(let handoff): vmm.saying = .tookBack(handoff: handoff)
     case .run(let epoch):
+      vmm.isParkAsked = false
       try enter(vmm, from: vmm.saved, epoch: epoch)
       say(vmm, .running(epoch: epoch, firstInstruction: 0))
     case .sayRunning(let epoch): say(vmm, .running(epoch: epoch, firstInstruction: 0))
-    case .release: exit(vmm)
+    case .release:
+      // What it leaves behind was in custody that is gone by now.
+      if vmm.saved != nil, isCustodyLost { isFaultStep = true }
+      exit(vmm)
     }
+  }
+
+  /// Custody in the registry's hands dies with it, and custody in the store is nobody's without a journal.
+  private var isCustodyLost: Bool {
+    host.deaths > 0 && (!settings.storesCustody || settings.mayLoseJournal)
+  }
+
+  /// Restart in place: the owner's process is about to be replaced.
+  func askToPark(_ vmm: VMM) {
+    guard let source = vmm.source else { return }
+    parksLeft -= 1
+    coverage.count(.parksAsked)
+    vmm.isParkAsked = true
+    say(vmm, .park(epoch: source.epoch))
   }
 
   private func takeAsSuccessor(_ vmm: VMM, _ order: Order) throws(Violation) {
     guard let action = vmm.successor?.take(order.message) else { return }
     switch action {
-    case .prepare(let handoff, let manifest):
+    case .prepare(let handoff, let manifest, _):
       vmm.preparing = handoff
       vmm.manifest = manifest
       vmm.hasRAM = order.descriptors.ram
@@ -171,6 +189,7 @@ extension World {
       vmm.takeBackVM = nil
     }
     coverage.count(.wentOn)
+    vmm.isParkAsked = false
     vmm.source?.wentOn()
     try enter(vmm, from: vmm.saved, epoch: nil)
   }
@@ -281,9 +300,9 @@ extension World {
     if breaks(.deliverStaleRecords), let old = vmm.link { link.toVMM = old.toVMM }
     vmm.link = link
     vmm.saying = nil
+    // An offer that was not answered is void: it comes again.
+    if vmm.successor != nil { vmm.preparing = nil }
     if vmm.successor?.state == .attached {
-      // An offer that was not answered is void: it comes again.
-      vmm.preparing = nil
       vmm.hasRAM = false
       vmm.sourceVM = nil
       vmm.givenVMs = []
@@ -318,6 +337,7 @@ extension World {
     host.links[vmm.id, default: []].append(link)
     trace("\(name(vmm.id)) connects")
     say(vmm, .hello(hello), descriptors)
+    if vmm.isParkAsked, case .running(let epoch) = standing { say(vmm, .park(epoch: epoch)) }
   }
 
   /// KVM_RUN.

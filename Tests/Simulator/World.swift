@@ -18,6 +18,9 @@ final class World {
   var isQuiet = false
   var faultsLeft: Int
   var successorsLeft: Int
+  var parksLeft: Int
+  /// The registry has called for an operator.
+  var isOperatorCalled = false
   var steps = 0
   /// The protocol may end the guest in this step because its owner said so.
   var endedByOwner = false
@@ -44,12 +47,14 @@ final class World {
     case start
     case spawn
     case wake(VMM)
+    case park(VMM)
     case fault
   }
 
   init(seed: UInt64, breakage: Breakage?, isTracing: Bool) {
     random = RandomSource(seed: seed)
-    settings = Settings(random: &random, breakage: breakage)
+    var others = RandomSource(seed: seed &+ 0x70_6172_6B69_6E67)
+    settings = Settings(random: &random, others: &others, breakage: breakage)
     self.isTracing = isTracing
     guard let name = GuestName("vm1") else { preconditionFailure("vm1 is a name") }
     guest = name
@@ -57,6 +62,7 @@ final class World {
     host = Host(isSettling: settings.beginsWithoutJournal)
     faultsLeft = settings.faults
     successorsLeft = settings.successors + 1
+    parksLeft = settings.parks
   }
 
   func trace(_ text: @autoclosure () -> String) {
@@ -96,7 +102,9 @@ final class World {
         try take(.deadline(passing.0, passing.1))
         continue
       }
-      guard try wakeOneThatIsWaitedFor() else { return }
+      if try !wakeOneThatIsWaitedFor() {
+        guard try operatorSettles() else { return }
+      }
       deadlinesInARow = 0
     }
   }
@@ -178,6 +186,11 @@ final class World {
       let others = vmms.count { $0.isAlive && !$0.isExecuting }
       if others == 0 || settings.faults > 0 { choices.append((others == 0 ? 8 : 1, .spawn)) }
     }
+    if parksLeft > 0 {
+      for vmm in vmms where vmm.works && vmm.isExecuting && vmm.isConnected && !vmm.isParkAsked {
+        choices.append((1, .park(vmm)))
+      }
+    }
     guard faultsLeft > 0, host.truth != nil else { return }
     let busy = host.attemptIsRunning ? host.journal?.phase == .idle ? 2 : 1 : 10
     if random.once(in: settings.faultEvery * busy) {
@@ -207,6 +220,7 @@ final class World {
     case .start: try startRegistry()
     case .spawn: spawn()
     case .wake(let vmm): wake(vmm)
+    case .park(let vmm): askToPark(vmm)
     case .fault: try injectFault()
     }
     try checkStep()

@@ -115,7 +115,13 @@ extension CommandFailure {
       self.init(
         "preflight failed", cause: causes, guestState: "the guest still runs at the source",
         remedy: "see batonctl preflight \(value.guest)", status: .preflightFailed)
-    case .refusedBySource(let value), .refusedBySuccessor(let value), .refusedByRegistry(let value):
+    case .refusedBySuccessor(let value):
+      self.init(
+        "refused by the \(value.refusal.by.rawValue)",
+        cause: "\(value.refusal.name): \(Self.cause(of: value.refusal))",
+        guestState: GuestState.waiting.clause, remedy: "see batonctl show \(value.guest)", status: .guestWaits
+      )
+    case .refusedBySource(let value), .refusedByRegistry(let value):
       let hadBegun = value.handoff != nil
       self.init(
         "refused by the \(value.refusal.by.rawValue)",

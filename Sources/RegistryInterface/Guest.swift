@@ -127,6 +127,16 @@ public struct Guest: Codable, Hashable, Sendable {
   public var lastBlackoutMicroseconds: UInt64?
   /// What a person has to settle.
   public var alarm: Alarm?
+  /// The slot that its owner is in; of a guest that waits in custody the slot of the owner that is gone.
+  public var slot: Slot?
+  /// Slots that are refused in this epoch until an upgrade is asked for; `nil` when there are none.
+  public var barredSlots: [BarredSlot]?
+  /// Since when it waits in custody with nobody who owns it, in microseconds since 1970.
+  public var waitingSinceRealtimeMicroseconds: UInt64?
+  /// How a guest that is lost or ended came to its end: one clause without a full stop.
+  public var endSentence: String?
+  /// When it came to its end, in microseconds since 1970.
+  public var endedRealtimeMicroseconds: UInt64?
 
   /// A guest about which nothing is known beyond what every guest has.
   public init(

@@ -142,6 +142,8 @@ public struct Handoff: Codable, Hashable, Sendable {
   public var phases: [Phase]
   /// Why it did not go through.
   public var refusal: Refusal?
+  /// Whether it began because the owner asked to be replaced, with no successor there yet.
+  public var parked: Bool?
 
   /// A handoff that has just begun.
   public init(

@@ -57,7 +57,7 @@ extension BatonRegistry {
       checks: []Check
     )
 
-    # The source refused before anything was tried.
+    # The source refused when it was asked to prepare: nothing was tried.
     error RefusedBySource(
       # The guest
       guest: string,
@@ -67,7 +67,7 @@ extension BatonRegistry {
       refusal: Refusal
     )
 
-    # The successor refused before the guest was paused.
+    # A successor came and did not take a guest that waits in custody: it goes on waiting.
     error RefusedBySuccessor(
       # The guest
       guest: string,

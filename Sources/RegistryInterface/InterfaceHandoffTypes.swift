@@ -3,7 +3,8 @@ extension BatonRegistry {
   static let handoffTypesText = """
     # The phases of a handoff, in their order; not every handoff has each
     type PhaseName (
-      # From the first word of the successor, or of an operator, until both sides are known
+      # From the first word of the successor, or of an operator, until both sides are known. When the owner asked
+      # to be replaced it comes behind stage, and the guest is paused: it waits in custody for a successor
       attach,
       # The source gets ready: files, descriptors, the state's memory
       prepare,
@@ -106,7 +107,9 @@ extension BatonRegistry {
       # The phases it went through, in order
       phases: []Phase,
       # Why it did not go through
-      refusal: ?Refusal
+      refusal: ?Refusal,
+      # Whether it began because the owner asked to be replaced, with no successor there yet
+      parked: ?bool
     )
 
     # What an event of Watch is about

@@ -56,8 +56,9 @@ extension BatonRegistry {
     )
 
     # Starts a handoff of a guest: records the intent and lets the source prepare. The registry never starts a
-    # process; the caller starts the successor after the first reply. With 'more' the replies report each
-    # phase, without it only the last reply is sent. The handoff does not depend on this connection.
+    # process; the caller starts the successor after the first reply. From then on the guest has no barred
+    # slots. With 'more' the replies report each phase, without it only the last reply is sent. The handoff
+    # does not depend on this connection.
     method Upgrade(
       # The guest's name
       guest: string,
@@ -79,7 +80,8 @@ extension BatonRegistry {
     )
 
     # Ends a handoff, as far as that is safe: before the guest is staged the source goes on, after that the
-    # source is told to take it back. A handoff that is committed cannot be ended.
+    # source is told to take it back. A handoff that is committed cannot be ended. Where the guest's alarm names
+    # this call, it is the caller's word that no other process has run the guest since.
     method Abort(
       # The guest's name
       guest: string,
@@ -99,7 +101,9 @@ extension BatonRegistry {
       # Counts and levels
       counters: Counters,
       # The histograms of blackout, whole handoffs and each phase, of committed handoffs
-      histograms: []Histogram
+      histograms: []Histogram,
+      # What program the registry is
+      build: ?Build
     )
 
 

@@ -55,6 +55,24 @@ extension BatonRegistry {
       unit: ?string
     )
 
+    # One of the two units that the VMMs of a guest live in by turns
+    type Slot (
+      # baton-vmm-a@GUEST.service
+      a,
+      # baton-vmm-b@GUEST.service
+      b
+    )
+
+    # A slot that is refused until Upgrade is called
+    type BarredSlot (
+      # Which slot
+      slot: Slot,
+      # Which process brought that about, and how; for people
+      sentence: string,
+      # Since when, in microseconds since 1970 (CLOCK_REALTIME)
+      sinceRealtimeMicroseconds: int
+    )
+
     # Something that a person has to settle
     type Alarm (
       # What is the matter
@@ -94,7 +112,17 @@ extension BatonRegistry {
       # How long that one paused the guest
       lastBlackoutMicroseconds: ?int,
       # What a person has to settle
-      alarm: ?Alarm
+      alarm: ?Alarm,
+      # The slot that its owner is in; of a guest that waits in custody the slot of the owner that is gone
+      slot: ?Slot,
+      # Slots that are refused in this epoch until Upgrade is called; absent when there are none
+      barredSlots: ?[]BarredSlot,
+      # Since when it waits in custody with nobody who owns it, in microseconds since 1970 (CLOCK_REALTIME)
+      waitingSinceRealtimeMicroseconds: ?int,
+      # How a guest that is lost or ended came to its end, for people
+      endSentence: ?string,
+      # When it came to its end, in microseconds since 1970 (CLOCK_REALTIME)
+      endedRealtimeMicroseconds: ?int
     )
 
     # What a check says
@@ -121,6 +149,14 @@ extension BatonRegistry {
       remedy: ?string
     )
 
+    # How many values are at most so large
+    type Bucket (
+      # So large
+      upToMicroseconds: int,
+      # How many values are at most that, those of smaller buckets included
+      count: int
+    )
+
     # How values are distributed
     type Histogram (
       # What is measured: blackout, handoff, or the name of a phase
@@ -136,7 +172,27 @@ extension BatonRegistry {
       # The largest value
       maximumMicroseconds: int,
       # The sum of all values
-      sumMicroseconds: int
+      sumMicroseconds: int,
+      # The same for fixed sizes, which every histogram has; what is larger than the last one is in count only
+      buckets: ?[]Bucket
+    )
+
+    # How many handoffs ended in one way
+    type AttemptCount (
+      # How they ended
+      outcome: Outcome,
+      # The name of the reason, if there was one
+      refusal: ?string,
+      # How many
+      count: int
+    )
+
+    # What program the registry is
+    type Build (
+      # Its version
+      version: string,
+      # The GNU build id of its binary, in hexadecimal
+      buildId: ?string
     )
 
     # Counts since the registry started, and levels of now
@@ -179,8 +235,40 @@ extension BatonRegistry {
       recordsRefused: int,
       # Times the journal was rewritten
       journalCompactions: int,
-      # Refusals by name
-      refusals: [string]int
+      # Refusals by name, of handoffs and of connections
+      refusals: [string]int,
+      # When the registry started, in microseconds since 1970 (CLOCK_REALTIME)
+      startedRealtimeMicroseconds: ?int,
+      # Guests by state now; every state is there
+      guestsByState: ?[string]int,
+      # Handoffs that ended, by outcome and reason
+      attempts: ?[]AttemptCount,
+      # Handoffs that began because the owner asked to be replaced
+      handoffsParked: ?int,
+      # Guests that were registered
+      guestsRegistered: ?int,
+      # Guests that ended with their VMM
+      guestsEnded: ?int,
+      # Slots that are refused now until Upgrade is called
+      slotsBarred: ?int,
+      # Slots that came to be refused
+      slotsBarredTotal: ?int,
+      # Alarms that were raised
+      alarmsRaised: ?int,
+      # Descriptors in the service manager's store now; absent when there is no store
+      storeDescriptors: ?int,
+      # How many descriptors that store takes; absent when there is no store
+      storeCapacity: ?int,
+      # Size of the journal's file now, in bytes
+      journalCapacityBytes: ?int,
+      # Calls of Watch that are open now
+      operatorWatches: ?int,
+      # Connections of VMMs that were accepted
+      vmmConnectionsTotal: ?int,
+      # Connections of operators that were accepted
+      operatorConnectionsTotal: ?int,
+      # Log lines that were dropped because nobody read them
+      logLinesDropped: ?int
     )
 
 

@@ -57,6 +57,16 @@ public enum PlainText {
     return "\(bytes) B"
   }
 
+  /// What a VMM says of its build, cleaned, with no more than twelve digits of a build id.
+  public static func build(_ text: String) -> String {
+    var isBuildId = false
+    let words = text.split(separator: " ", omittingEmptySubsequences: false).map { word in
+      defer { isBuildId = word == "build-id" }
+      return isBuildId && word.allSatisfy(\.isHexDigit) ? word.prefix(12) : word
+    }
+    return clean(words.joined(separator: " "))
+  }
+
   /// Pads to a width on the right.
   static func pad(_ text: String, to width: Int) -> String {
     text + String(repeating: " ", count: max(0, width - text.count))

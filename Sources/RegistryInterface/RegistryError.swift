@@ -16,9 +16,9 @@ public enum RegistryError: ReplyableError, Hashable {
   case notAllowed(NotAllowed)
   /// A check says that the handoff would fail. Nothing was tried.
   case preflightFailed(PreflightFailed)
-  /// The source refused before anything was tried.
+  /// The source refused when it was asked to prepare: nothing was tried.
   case refusedBySource(Refused)
-  /// The successor refused before the guest was paused.
+  /// A successor came and did not take a guest that waits in custody: it goes on waiting.
   case refusedBySuccessor(Refused)
   /// The registry refused, for a reason that has no error of its own.
   case refusedByRegistry(Refused)

@@ -156,10 +156,13 @@ public struct MetricsReply: Codable, Hashable, Sendable {
   public var counters: Counters
   /// The histograms of blackout, whole handoffs and each phase, of committed handoffs.
   public var histograms: [LatencyHistogram]
+  /// What program the registry is.
+  public var build: Build?
 
   /// A reply.
-  public init(counters: Counters, histograms: [LatencyHistogram]) {
+  public init(counters: Counters, histograms: [LatencyHistogram], build: Build? = nil) {
     self.counters = counters
     self.histograms = histograms
+    self.build = build
   }
 }

@@ -48,15 +48,17 @@ public struct TimelinePicture: Sendable {
       handoff.epochAfter.map { "epoch \(handoff.epochBefore) to \($0)" } ?? "epoch \(handoff.epochBefore)"
     var lines = [
       "\(style.paint(number, .strong)): \(style.paint(handoff.outcome.words, color)), "
-        + "way \(handoff.way.rawValue), \(epochs)"
+        + "\(handoff.parked == true ? "in place, " : "")way \(handoff.way.rawValue), \(epochs)"
     ]
     var facts = "  took \(text(handoff.durationMicroseconds))"
     if let blackout = handoff.blackoutMicroseconds {
       facts += ", " + style.paint("blackout \(text(blackout))", .bad)
     }
     lines.append(facts)
-    lines.append("  source    \(describe(handoff.source))")
-    if let successor = handoff.successor { lines.append("  successor \(describe(successor))") }
+    lines += Self.wrapped("  source    ", describe(handoff.source), width)
+    if let successor = handoff.successor {
+      lines += Self.wrapped("  successor ", describe(successor), width)
+    }
     if let refusal = handoff.refusal {
       let sentence =
         "\(PlainText.clean(refusal.name)) (\(refusal.by.rawValue)): \(PlainText.clean(refusal.sentence))"
@@ -67,9 +69,16 @@ public struct TimelinePicture: Sendable {
     return lines
   }
 
+  /// A label and a text, as many lines as it needs.
+  private static func wrapped(_ label: String, _ text: String, _ width: Int) -> [String] {
+    TextTable.wrap(text, max(20, width - label.count)).enumerated().map { index, piece in
+      (index == 0 ? label : String(repeating: " ", count: label.count)) + piece
+    }
+  }
+
   private func describe(_ process: VMMProcess) -> String {
     var text = "pid \(process.processId), uid \(process.userId)"
-    if let build = process.buildId { text += ", build \(PlainText.clean(build))" }
+    if let build = process.buildId { text += ", build \(PlainText.build(build))" }
     if let unit = process.unit { text += ", \(PlainText.clean(unit))" }
     return text
   }
@@ -96,15 +105,16 @@ public struct TimelinePicture: Sendable {
     let from = eighths.lowerBound / 8
     let length = eighths.upperBound - from * 8
     let space = String(repeating: " ", count: from)
-    let color: PictureStyle.Color = phase.name.isBlackout ? .bad : .good
+    let isPaused = scale.isPaused(in: phase)
+    let color: PictureStyle.Color = isPaused ? .bad : .good
     let cells = max(1, (length + 4) / 8)
     let (light, full) = style.unicode ? ("▒", "█") : ("=", "#")
-    let fill = phase.name.isBlackout ? full : light
+    let fill = isPaused ? full : light
     if phase.durationMicroseconds == nil {
       return space + style.paint(String(repeating: fill, count: cells - 1) + ">", color)
     }
     // Only the full block has parts of a column.
-    guard style.unicode && phase.name.isBlackout else {
+    guard style.unicode && isPaused else {
       return space + style.paint(String(repeating: fill, count: cells), color)
     }
     let ends = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"]
@@ -115,22 +125,32 @@ public struct TimelinePicture: Sendable {
   private func axis(_ scale: TimelineScale) -> [String] {
     var rule = ""
     var legend = ""
+    // In one piece the blackout is the one that the VMMs have measured.
+    let blackout = scale.parts.count(where: \.isBlackout) == 1 ? handoff.blackoutMicroseconds : nil
     for part in scale.parts {
       let width = part.columns.count
       let last = part == scale.parts.last
-      let figure = part.isBlackout ? handoff.blackoutMicroseconds ?? part.microseconds : part.microseconds
+      let figure = part.isBlackout ? blackout ?? part.microseconds : part.microseconds
       let short = PlainText.shortDuration(microseconds: figure, unicode: style.unicode)
       var labels = [text(figure), short]
       if part.isBlackout {
-        let word = handoff.blackoutMicroseconds == nil ? "paused" : "blackout"
+        let word = blackout == nil ? (part.kind == .waits ? "waits" : "paused") : "blackout"
         labels = ["\(word) \(text(figure))", "\(word) \(short)"] + labels
       }
       rule += dimension(labels, width: width, isLast: last)
-      let words = part.isBlackout ? "guest paused" : "guest runs"
-      legend += center(words.count <= width - 2 ? words : (part.isBlackout ? "paused" : "runs"), width)
+      let (words, word) = Self.legend(part.kind)
+      legend += center(words.count <= width - 2 ? words : word, width)
     }
     let indent = String(repeating: " ", count: Self.labelWidth)
     return [indent + style.paint(rule, .faint), indent + style.paint(legend, .faint)]
+  }
+
+  private static func legend(_ kind: TimelineScale.Kind) -> (long: String, short: String) {
+    switch kind {
+    case .runs: ("guest runs", "runs")
+    case .paused: ("guest paused", "paused")
+    case .waits: ("in custody", "waits")
+    }
   }
 
   /// `├── 312 µs ───` in exactly `width` columns, with the first label that fits; the last part ends with a

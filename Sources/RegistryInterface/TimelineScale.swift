@@ -2,11 +2,15 @@
 ///
 /// The picture has up to three parts: the guest runs at the source, the guest stands still, the guest runs at
 /// its new place. Each part has a scale of its own, so that a preparation of 30 seconds does not hide a
-/// blackout of 300 microseconds.
+/// blackout of 300 microseconds. Of a guest that was parked the middle one is three: it is stopped, it waits in
+/// custody for a successor, be it for hours, and it is started.
 struct TimelineScale {
+  /// What the guest does in a part.
+  enum Kind: Equatable { case runs, paused, waits }
+
   /// One part of the picture.
   struct Part: Equatable {
-    let isBlackout: Bool
+    let kind: Kind
     /// Moments, in microseconds from the beginning of the handoff.
     let start: UInt64
     let end: UInt64
@@ -14,6 +18,7 @@ struct TimelineScale {
     let columns: Range<Int>
 
     var microseconds: UInt64 { end - start }
+    var isBlackout: Bool { kind != .runs }
   }
 
   let parts: [Part]
@@ -23,14 +28,14 @@ struct TimelineScale {
     let end = Self.end(of: handoff)
     let standing = handoff.phases.filter { $0.name.isBlackout }
     guard let from = standing.map(\.startMicroseconds).min() else {
-      parts = [Part(isBlackout: false, start: 0, end: end, columns: 0..<width)]
+      parts = [Part(kind: .runs, start: 0, end: end, columns: 0..<width)]
       return
     }
     let to = min(end, max(from, Self.standstillEnd(of: handoff, from: from, standing, end)))
-    var spans: [(isBlackout: Bool, start: UInt64, end: UInt64, weight: Int)] = []
-    if from > 0 { spans.append((false, 0, from, 30)) }
-    spans.append((true, from, to, 50))
-    if end > to { spans.append((false, to, end, 20)) }
+    var spans: [(kind: Kind, start: UInt64, end: UInt64, weight: Int)] = []
+    if from > 0 { spans.append((.runs, 0, from, 30)) }
+    spans += Self.standstill(of: handoff, from: from, to: to)
+    if end > to { spans.append((.runs, to, end, 20)) }
     let weights = spans.reduce(0) { $0 + $1.weight }
     var column = 0
     var parts: [Part] = []
@@ -38,11 +43,34 @@ struct TimelineScale {
       let share = index == spans.count - 1 ? width - column : width * span.weight / weights
       parts.append(
         Part(
-          isBlackout: span.isBlackout, start: span.start, end: span.end,
+          kind: span.kind, start: span.start, end: span.end,
           columns: column..<(column + share)))
       column += share
     }
     self.parts = parts
+  }
+
+  /// The blackout, in three when the guest waited for a successor meanwhile.
+  private static func standstill(
+    of handoff: Handoff, from: UInt64, to: UInt64
+  ) -> [(kind: Kind, start: UInt64, end: UInt64, weight: Int)] {
+    let waits = handoff.phases.filter { $0.name == .attach && $0.startMicroseconds >= from }
+    guard let first = waits.map(\.startMicroseconds).min(), first < to,
+      let last = waits.map({ end(of: $0, in: handoff) }).max(), last > first
+    else { return [(.paused, from, to, 50)] }
+    let until = min(last, to)
+    return [(Kind.paused, from, first, 20), (.waits, first, until, 24), (.paused, until, to, 30)].filter {
+      $0.2 > $0.1
+    }
+  }
+
+  /// Whether the guest stands still in a phase: those of the blackout, and what comes between them.
+  func isPaused(in phase: Phase) -> Bool {
+    guard phase.name != .release else { return false }
+    return phase.name.isBlackout
+      || parts.contains {
+        $0.isBlackout && $0.start <= phase.startMicroseconds && phase.startMicroseconds < $0.end
+      }
   }
 
   /// When the guest ran again; the end of the picture if it does not.

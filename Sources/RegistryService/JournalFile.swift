@@ -115,6 +115,9 @@ final class JournalFile {
     (committed > Self.headroom && live * 2 < committed) || mapping.byteCount - committed < Self.headroom / 2
   }
 
+  /// Size of the file, in bytes.
+  var capacity: Int { mapping.byteCount }
+
   /// Whether the next entries may not fit.
   var mustGrow: Bool { mapping.byteCount - committed < Self.headroom / 8 }
 

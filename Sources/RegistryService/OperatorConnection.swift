@@ -10,12 +10,17 @@ final class OperatorConnection {
   var varlink: ServerConnection
   var source: EventSource?
   private(set) var isClosed = false
+  /// There are too many: its first call is answered with that, and then it is closed.
+  let isTooMany: Bool
+  /// Closed when what was answered has left.
+  var isEnding = false
   private let socket: StreamSocket
 
-  init(socket: consuming StreamSocket, service: Service) throws(SystemError) {
+  init(socket: consuming StreamSocket, service: Service, isTooMany: Bool) throws(SystemError) {
     peer = try PeerIdentity(of: socket.descriptor)
     groups = (try? PeerIdentity.groups(of: socket.descriptor)) ?? []
     self.socket = socket
+    self.isTooMany = isTooMany
     varlink = ServerConnection(service: service, limits: ConnectionLimits(messageBytes: 1 << 20))
   }
 

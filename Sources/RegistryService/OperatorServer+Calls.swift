@@ -8,6 +8,11 @@ import Varlink
 /// The methods of `io.baton.Registry`.
 extension OperatorServer {
   func answer(_ call: ServerCall, on connection: OperatorConnection) {
+    guard !connection.isTooMany else {
+      refuseQuota("connections", driver.configuration.quotas.operators, call, on: connection)
+      connection.isEnding = true
+      return
+    }
     guard let method = RegistryMethod(rawValue: call.method) else {
       connection.varlink.reply(
         to: call.number, error: ServiceError.methodNotImplemented(method: call.fullName))
@@ -21,6 +26,8 @@ extension OperatorServer {
           .init(method: method.rawValue, userId: connection.peer.uid, needs: needs)))
       return
     }
+    // What failed before this call is not to be counted against what it brings about.
+    if method.changesState { driver.finishNotes(all: true) }
     do throws(ServiceError) { try answer(method, call, on: connection) } catch {
       connection.varlink.reply(to: call.number, error: error)
     }
@@ -31,11 +38,7 @@ extension OperatorServer {
   ) throws(ServiceError) {
     switch method {
     case .list: connection.varlink.reply(to: call.number, ListReply(guests: driver.viewAll()))
-    case .metrics:
-      connection.varlink.reply(
-        to: call.number,
-        MetricsReply(
-          counters: driver.countersNow(since: started), histograms: driver.metrics.views))
+    case .metrics: connection.varlink.reply(to: call.number, metrics)
     case .describe: describe(try call.parameters.decode(DescribeRequest.self), call, connection)
     case .watch:
       let request = try call.parameters.decode(WatchRequest.self)

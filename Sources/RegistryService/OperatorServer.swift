@@ -27,24 +27,30 @@ final class OperatorServer {
     service = BatonRegistry.service(
       vendor: "Baton", product: "batond", version: ProgramVersion.text, url: "https://varlink.org")
     driver.observer = { [unowned self] in publish($0) }
+    driver.onSuccessorFailed = { [unowned self] guest, refusal in
+      upgrades[guest]?.successorFailed(refusal)
+    }
   }
 
   /// Takes a connection that was accepted.
   func accepted(_ descriptor: consuming OwnedDescriptor) {
     do throws(SystemError) {
-      guard connections.count < driver.configuration.quotas.operators else {
-        driver.metrics.count(.quotaExceeded)
-        return
-      }
+      let quotas = driver.configuration.quotas
+      let isTooMany = connections.count >= quotas.operators
+      if isTooMany { driver.metrics.count(.quotaExceeded) }
+      guard connections.count < quotas.operators + quotas.operatorsTold else { return }
       try descriptor.setNonblocking(true)
-      let connection = try OperatorConnection(socket: StreamSocket(adopting: descriptor), service: service)
+      let connection = try OperatorConnection(
+        socket: StreamSocket(adopting: descriptor), service: service, isTooMany: isTooMany)
       connection.source = try driver.loop.watch(connection.descriptor, priority: .operators) {
         [unowned self, unowned connection] ready in handle(ready, on: connection)
       }
       connections[ObjectIdentifier(connection)] = connection
-      driver.metrics.counters.operatorConnections += 1
+      driver.metrics.operatorConnected()
     } catch {
-      driver.log.write(.warning, "a connection of an operator could not be taken: \(error)")
+      driver.log.write(
+        .warning, "a connection of an operator could not be taken: \(error)",
+        messageID: RegistryMessageID.connectionTrouble.rawValue)
     }
   }
 
@@ -79,10 +85,14 @@ final class OperatorServer {
     } catch {
       driver.metrics.counters.recordsRefused += 1
       driver.log.write(
-        .notice, "an operator's connection of user \(connection.peer.uid) is closed: \(error)")
+        .notice, "an operator's connection of user \(connection.peer.uid) is closed: \(error)",
+        messageID: RegistryMessageID.operatorViolation.rawValue,
+        fields: [("BATON_PEER_PID", "\(connection.peer.pid)")])
     }
     guard !connection.isClosed else { return }
-    guard connection.write(), !connection.varlink.shouldClose else {
+    guard connection.write(), !connection.varlink.shouldClose,
+      !connection.isEnding || connection.varlink.wantsOutput
+    else {
       close(connection)
       return
     }
@@ -94,7 +104,7 @@ final class OperatorServer {
     connection.close()
     connections[ObjectIdentifier(connection)] = nil
     watchers.removeAll { $0.connection === connection }
-    driver.metrics.counters.operatorConnections -= 1
+    driver.metrics.operatorDisconnected()
   }
 
   /// Replies from outside of a call's own turn.
@@ -105,9 +115,31 @@ final class OperatorServer {
     return isWanted && !connection.isClosed
   }
 
+  func refuseQuota(
+    _ quota: String, _ limit: Int, _ call: ServerCall, on connection: OperatorConnection
+  ) {
+    driver.metrics.count(.quotaExceeded)
+    connection.varlink.reply(
+      to: call.number, error: RegistryError.quotaExceeded(.init(quota: quota, limit: UInt64(limit))))
+  }
+
+  /// Counts, levels and distributions of now.
+  var metrics: MetricsReply {
+    var counters = driver.countersNow(since: started)
+    counters.operatorWatches = UInt64(watchers.count)
+    return MetricsReply(
+      counters: counters, histograms: driver.metrics.views,
+      build: Build(version: ProgramVersion.text, buildId: BuildID.ofThisProgram))
+  }
+
   // MARK: Events
 
   func follow(_ guest: GuestName?, _ call: ServerCall, on connection: OperatorConnection) {
+    let limit = driver.configuration.quotas.watches
+    guard watchers.count < limit else {
+      refuseQuota("watches", limit, call, on: connection)
+      return
+    }
     var snapshot = WatchEvent(
       sequence: 0, realtimeMicroseconds: MonotonicClock.wallTime() / 1000, kind: .snapshot)
     snapshot.guests = guest.map { name in driver.view(name).map { [$0] } ?? [] } ?? driver.viewAll()

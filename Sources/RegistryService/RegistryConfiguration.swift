@@ -38,6 +38,10 @@ public struct RegistryConfiguration: Sendable {
     public var descriptors = 65_536
     /// Connections of operators at one time, all users together.
     public var operators = 256
+    /// Connections beyond that which are told so; further ones are closed without a word.
+    public var operatorsTold = 32
+    /// Calls of Watch at one time, all users together.
+    public var watches = 128
 
     public init() {}
   }

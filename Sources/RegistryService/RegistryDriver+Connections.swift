@@ -33,7 +33,9 @@ extension RegistryDriver {
         refuse(connection, .deadlinePassed, "no hello came within \(configuration.helloMilliseconds) ms")
       }
     } catch {
-      log.write(.warning, "a connection could not be taken: \(error)")
+      log.write(
+        .warning, "a connection could not be taken: \(error)",
+        messageID: RegistryMessageID.connectionTrouble.rawValue)
     }
   }
 
@@ -141,7 +143,10 @@ extension RegistryDriver {
     case .running(let epoch, let first):
       report(.running(epoch, firstInstruction: first), from: connection, guest, arrival)
     case .declined(let handoff, let refusal, let text):
-      if registry[guest]?.record.handoff == handoff { context(guest).ownReason = (refusal, text) }
+      if registry[guest]?.record.handoff == handoff {
+        context(guest).ownReason = (refusal, text)
+        context(guest).declinedBy = connection.process.id
+      }
       report(.declined(handoff, refusal), from: connection, guest, arrival)
     case .preflightReport(let checks):
       let waiting = context(guest).preflights
@@ -157,6 +162,7 @@ extension RegistryDriver {
       }
       if registry[guest]?.record.owner == connection.process.id { context(guest).manifest = manifest }
       report(.described(manifest.way), from: connection, guest, arrival)
+    case .park(let epoch): report(.park(epoch), from: connection, guest, arrival)
     }
   }
 
@@ -184,6 +190,12 @@ extension RegistryDriver {
       return
     }
     context(guest).manifest = manifest
+    if manifest.way == .token, !manifest.hasVM, registry[guest]?.isParking ?? false {
+      context(guest).ownReason = (
+        .sourceDeclined,
+        "its VM was not offered, so the guest would end with the process that is to be replaced"
+      )
+    }
     secure(IncomingDescriptors(.offer(manifest), descriptors), for: handoff, from: connection, guest) {
       [unowned self] incoming, fault in
       if let fault {
@@ -202,7 +214,8 @@ extension RegistryDriver {
     context(guest).ownReason = (fault.refusal, fault.detail)
     log.write(
       .warning, "the offer of guest \(guest) for handoff \(handoff) is refused: \(fault.detail)",
-      messageID: fault.refusal.journalMessageID, fields: [("BATON_VM", guest.text)])
+      messageID: fault.refusal.journalMessageID,
+      fields: fields(connection, fault.refusal) + [("BATON_HANDOFF", "\(handoff)")])
     report(.declined(handoff, fault.refusal), from: connection, guest, arrival)
   }
 
@@ -213,12 +226,17 @@ extension RegistryDriver {
     do throws(DescriptorFault) {
       try DescriptorCheck.checkState(stage, descriptors, at: 0)
     } catch {
+      guard registry[guest]?.record.phase == .idle else {
+        refuse(connection, error.refusal, "\(error.refusal.sentence): \(error.detail)")
+        return
+      }
       // The source has stopped and may not go on by itself: the attempt is aborted first, so that the
       // stage is answered with an order to take the guest back.
       context(guest).ownReason = (error.refusal, error.detail)
       log.write(
         .warning, "the stage of guest \(guest) for handoff \(handoff) is refused: \(error.detail)",
-        messageID: error.refusal.journalMessageID, fields: [("BATON_VM", guest.text)])
+        messageID: error.refusal.journalMessageID,
+        fields: fields(connection, error.refusal) + [("BATON_HANDOFF", "\(handoff)")])
       submit(.abort, for: guest, arrival: arrival)
       report(.staged(handoff, stage), from: connection, guest, arrival)
       return
@@ -268,7 +286,7 @@ extension RegistryDriver {
       .notice,
       "process \(connection.peer.pid) of user \(connection.peer.uid)\(connection.guest.map { " for guest \($0)" } ?? "") is refused: \(sentence)",
       messageID: refusal.journalMessageID,
-      fields: [("BATON_REFUSAL", refusal.name), ("BATON_PEER_PID", "\(connection.peer.pid)")])
+      fields: fields(connection, refusal))
     if let guest = connection.guest { lost(connection, of: guest) }
     lingering[ObjectIdentifier(connection)] = loop.schedule(after: 1_000_000_000) {
       [unowned self, weak connection] in
@@ -330,7 +348,7 @@ extension RegistryDriver {
       if isHeld(connection) { held.removeAll { $0.connection === connection } }
       forget(connection)
     }
-    processes[process.id] = nil
+    depart(process.id)
     for guest in process.guests.sorted() {
       connections[ConnectionKey(guest: guest, process: process.id)] = nil
       submit(.died(process.id), for: guest)

@@ -71,7 +71,7 @@ extension RegistryDriver {
     let context = guests.removeValue(forKey: name)
     for deadline in context?.deadlines.values.map({ $0 }) ?? [] { deadline.timer.cancel() }
     journal.forget(name)
-    log.write(.info, "guest \(name) is over and forgotten", fields: [("BATON_VM", name.text)])
+    write(.info, .guestForgotten, "guest \(name) is over and forgotten", [("BATON_VM", name.text)])
     observer?(TimelineEvent(kind: .guestGone, guest: name, last: last))
     return true
   }

@@ -43,10 +43,8 @@ extension RegistryDriver {
       refuse(connection, .badGuestName, Refusal.badGuestName.sentence)
       return
     }
-    guard isAllowed(connection.peer, for: guest) else {
-      refuse(
-        connection, .wrongPeer,
-        "\(Refusal.wrongPeer.sentence): guest \(guest) is not a guest of user \(connection.peer.uid)")
+    if let objection = objection(to: connection, hello.standing, for: guest) {
+      refuse(connection, objection.refusal, objection.sentence)
       return
     }
     guard hasRoom(for: guest, of: connection.peer.uid) else {
@@ -113,18 +111,8 @@ extension RegistryDriver {
       resumeTimeline(handoff, stage, of: process.id, context)
     }
     if record.owner == process.id {
-      context.user = connection.peer.uid
+      context.takeOwner(process)
       if let manifest = first.manifest { context.manifest = manifest }
-    }
-  }
-
-  /// Same user as the guest's, root, or one that was allowed. A guest that nobody has is anybody's.
-  private func isAllowed(_ peer: PeerIdentity, for guest: GuestName) -> Bool {
-    if peer.uid == 0 || configuration.allowedUsers.contains(peer.uid) { return true }
-    guard let record = registry[guest]?.record else { return true }
-    switch record.phase {
-    case .lost, .ended: return true
-    case .idle, .staged, .claimed, .rollback: return guests[guest]?.user.map { $0 == peer.uid } ?? true
     }
   }
 

@@ -10,9 +10,12 @@ extension RegistryDriver {
   func record(_ stamped: StampedNote, done: UInt64) {
     let context = context(stamped.guest)
     let own = context.ownReason?.refusal
+    takeOwner(stamped.note, context)
     writeTimeline(stamped, context, done: done)
     count(stamped.note, own)
     audit(stamped.note, own, context)
+    noteEnd(stamped.note, own, context)
+    noteSlots(stamped.note, own, context)
     updateAlarms(stamped.note, context)
     publish(stamped.note, context)
   }
@@ -24,34 +27,39 @@ extension RegistryDriver {
     let arrival = min(stamped.arrival, moment)
     switch stamped.note {
     case .ownerRegistered: break
-    case .attached: context.timeline.attachBegins(at: moment)
+    case .attached:
+      // Whoever comes to a guest in custody joins the handoff that is under way.
+      if context.timeline.current == nil { context.timeline.attachBegins(at: moment) }
     case .attemptStarted(let handoff, let source, let successor):
       context.ownReason = nil
       context.timeline.begin(
         number: handoff, way: RegistryInterface.Way(way(of: context)), epoch: epoch(of: context),
-        source: (source, view(source)), successor: (successor, view(successor)), at: moment,
+        source: (source, view(source)), successor: successor.map { ($0, view($0)) }, at: moment,
         wallTime: MonotonicClock.wallTime())
       context.timeline.enter(.prepare, at: moment, limit: microseconds(.prepare, context))
-    case .offered:
+    case .offered(_, let successor):
       context.timeline.setWay(RegistryInterface.Way(way(of: context)))
-      context.timeline.enter(.offer, at: arrival, limit: nil)
-      context.timeline.enter(.ready, at: done, limit: microseconds(.prepare, context))
+      if let successor, context.timeline.current?.isStaged ?? false {
+        context.timeline.offeredAgain(
+          to: (successor, view(successor)), at: moment, limit: microseconds(.prepare, context))
+      } else {
+        context.timeline.enter(.offer, at: arrival, limit: nil)
+        if successor != nil {
+          context.timeline.enter(.ready, at: done, limit: microseconds(.prepare, context))
+        }
+      }
     case .ready:
       // The order to freeze leaves right after this note.
       context.timeline.leave(at: arrival)
-      context.timeline.enter(.freeze, at: moment, limit: microseconds(.freeze, context))
-      context.timeline.changeLast { $0.frozen = moment }
-    case .freezeOrdered: break
+      context.timeline.frozen(at: moment, limit: microseconds(.freeze, context))
+    case .freezeOrdered: context.timeline.frozen(at: moment, limit: microseconds(.freeze, context))
     case .staged(_, let stage):
       let sent = stage.contextSent > 0 ? min(stage.contextSent, arrival) : arrival
-      context.timeline.changeLast { $0.lastInstruction = stage.lastInstruction }
-      context.timeline.enter(.stage, at: sent, limit: nil)
-      context.timeline.enter(.claim, at: moment, limit: microseconds(.claim, context))
+      context.timeline.staged(stage, sent: sent, at: moment, limit: microseconds(.claim, context))
     case .claimed:
       context.timeline.enter(.receive, at: moment, limit: microseconds(.claim, context))
     case .committed(let handoff, let owner, let epoch):
-      adopt(handoff, context, at: moment)
-      context.user = processes[owner]?.user ?? context.user
+      adopt(handoff, context, at: moment, committedTo: owner)
       context.timeline.enter(.commit, at: arrival, limit: nil)
       context.timeline.enter(.run, at: moment, limit: nil)
       context.timeline.committed(epoch: epoch, at: moment)
@@ -82,24 +90,58 @@ extension RegistryDriver {
       if context.timeline.current != nil { context.timeline.settle(.ended, at: moment) }
     case .died(let process):
       context.timeline.died(process, at: moment)
-      // The baton waits for a next claimant.
-      if registry[context.name]?.record.phase == .staged, context.timeline.isReceiving {
-        context.timeline.enter(.claim, at: moment, limit: nil)
+      // The guest waits in custody for a next successor.
+      if registry[context.name]?.record.phase == .staged, context.timeline.current?.successor == process {
+        context.timeline.enter(.attach, at: moment, limit: nil)
       }
     case .fenced, .alarm: break
     }
   }
 
   /// A handoff that began before the registry was restarted gets a timeline from here on.
-  private func adopt(_ handoff: UInt64, _ context: GuestContext, at moment: UInt64) {
+  ///
+  /// - Parameters:
+  ///   - began: Since when it is known; nil for `moment`.
+  ///   - successor: Who owns the guest by now; its source is the one that still has to go, if any has.
+  private func adopt(
+    _ handoff: UInt64, _ context: GuestContext, at moment: UInt64, since began: UInt64? = nil,
+    committedTo successor: ProcessID? = nil
+  ) {
     guard handoff > 0, context.timeline.history.last?.handoff.number != handoff,
-      let source = context.journalled?.owner
+      let record = context.journalled, let owner = record.owner
     else { return }
+    let source = successor == owner ? record.leaving.last ?? owner : owner
+    let isSourceGone = source == successor || !isAlive(source)
     context.timeline.adopt(
       number: handoff, way: RegistryInterface.Way(way(of: context)), epoch: epoch(of: context),
       source: (source, view(source)), successor: context.journalled?.claimant.map { ($0, view($0)) },
-      began: moment, at: moment, wallTime: MonotonicClock.wallTime())
-    if !isAlive(source) { context.timeline.changeLast { $0.isSourceGone = true } }
+      began: began ?? moment, at: moment, wallTime: MonotonicClock.wallTime())
+    if isSourceGone { context.timeline.changeLast { $0.isSourceGone = true } }
+  }
+
+  /// A guest whose source ended before this registry began: its handoff goes on, and operators may follow it.
+  ///
+  /// - Parameter stage: What the source had said when it staged, if that is known.
+  func adoptRestored(_ context: GuestContext, _ stage: Stage?) {
+    guard let record = context.journalled, let owner = record.owner, !isAlive(owner) else { return }
+    switch record.phase {
+    case .staged, .claimed, .rollback: break
+    case .idle, .lost, .ended: return
+    }
+    let moment = MonotonicClock.now()
+    // It waits for a successor, or for what its claimant says.
+    let phase: PhaseName = record.claimant == nil ? .attach : .receive
+    if let stage, (1...moment).contains(stage.freezeStarted) {
+      adopt(record.handoff, context, at: moment, since: stage.freezeStarted)
+      context.timeline.presented(stage, at: moment, next: phase, limit: nil)
+    } else {
+      adopt(record.handoff, context, at: moment)
+      context.timeline.enter(phase, at: moment, limit: nil)
+    }
+    context.timeline.changeLast {
+      $0.isStaged = true
+      if record.leaving.contains(owner) { $0.handoff.parked = true }
+    }
   }
 
   /// A source comes back that has staged to a registry before this one: from what it says the timeline begins
@@ -113,7 +155,7 @@ extension RegistryDriver {
       number: handoff, way: RegistryInterface.Way(way(of: context)), epoch: epoch(of: context),
       source: (source, view(source)), successor: context.journalled?.claimant.map { ($0, view($0)) },
       began: stage.freezeStarted, at: moment, wallTime: MonotonicClock.wallTime())
-    context.timeline.presented(stage, at: moment, limit: microseconds(.claim, context))
+    context.timeline.presented(stage, at: moment, next: .claim, limit: microseconds(.claim, context))
   }
 
   private func setRefusal(_ refusal: BatonWire.Refusal, _ context: GuestContext) {
@@ -136,12 +178,16 @@ extension RegistryDriver {
     limit(of: deadline, context) / 1000
   }
 
-  // MARK: Counters and alarms
+  // MARK: Counters
 
   /// - Parameter own: The registry's own reason, which says more than the machine's.
   private func count(_ note: Note, _ own: BatonWire.Refusal?) {
     switch note {
-    case .attemptStarted: metrics.counters.handoffsStarted += 1
+    case .attemptStarted(_, _, let successor):
+      metrics.counters.handoffsStarted += 1
+      if successor == nil { metrics.handoffsParked += 1 }
+    case .ownerRegistered: metrics.guestsRegistered += 1
+    case .ended: metrics.guestsEnded += 1
     case .committed: metrics.counters.handoffsCommitted += 1
     case .takenBack: metrics.counters.handoffsTakenBack += 1
     case .aborted(_, let refusal):
@@ -152,66 +198,15 @@ extension RegistryDriver {
       metrics.count(own ?? refusal)
     case .rollingBack(_, let refusal): metrics.count(own ?? refusal)
     case .fenced: metrics.counters.fencedProcesses += 1
-    case .ownerRegistered, .attached, .offered, .ready, .freezeOrdered, .staged, .claimed, .runOrdered,
-      .running, .ended, .died, .alarm:
+    case .attached, .offered, .ready, .freezeOrdered, .staged, .claimed, .runOrdered, .running, .died, .alarm:
       break
     }
-  }
-
-  /// What a person has to settle is looked at with every note: it is a matter of how the guest stands now.
-  private func updateAlarms(_ note: Note, _ context: GuestContext) {
-    guard let machine = registry[context.name] else { return }
-    if case .alarm(let handoff) = note, context.alarm == nil {
-      context.alarm = silenceAlarm(handoff, machine)
-      if context.alarm != nil { observer?(TimelineEvent(kind: .alarmRaised, guest: context.name)) }
-    } else if context.alarm != nil, !mayBeSilent(machine) {
-      context.alarm = nil
-      observer?(TimelineEvent(kind: .alarmCleared, guest: context.name))
-    }
-    guard isWaiting(machine) != (context.waitingSince != nil) else { return }
-    context.waitingSince = isWaiting(machine) ? MonotonicClock.wallTime() / 1000 : nil
-    observer?(
-      TimelineEvent(
-        kind: context.waitingSince == nil ? .alarmCleared : .alarmRaised, guest: context.name))
-  }
-
-  /// Whether what happens next depends on a process that may hang.
-  func mayBeSilent(_ machine: GuestMachine) -> Bool {
-    machine.record.phase == .claimed || machine.record.phase == .rollback
-  }
-
-  /// Who has to answer, and what a person can do about it. Nil when nobody has to any more.
-  private func silenceAlarm(_ handoff: UInt64, _ machine: GuestMachine) -> Alarm? {
-    guard mayBeSilent(machine) else { return nil }
-    let record = machine.record
-    let isSourceLeft = isOwnerAlive(machine)
-    let sentence: String
-    let process: Int32
-    if let claimant = record.claimant, isAlive(claimant), !isSourceLeft || machine.isReachable(record.owner) {
-      process = claimant.pid
-      let otherwise =
-        isSourceLeft
-        ? "if it hangs for good, end it: the source then takes the guest back if the baton was not used"
-        : "there is no source any more, so ending it loses the guest"
-      sentence =
-        "process \(process) has the baton of handoff \(handoff) and does not say what became of it, and the registry must not guess; let it go on if it is stopped; \(otherwise)"
-    } else if let owner = record.owner {
-      process = owner.pid
-      sentence =
-        "process \(process), the source, does not answer the order to take the guest back from handoff \(handoff); let it go on if it is stopped; ending it loses the guest unless it is in custody"
-    } else {
-      return nil
-    }
-    return Alarm(
-      sentence: sentence, command: "kill -CONT \(process)",
-      sinceRealtimeMicroseconds: MonotonicClock.wallTime() / 1000)
   }
 
   private func publish(_ note: Note, _ context: GuestContext) {
     for event in context.timeline.takeEvents() {
       if event.kind == .handoffEnded, let handoff = event.handoff {
-        if handoff.outcome == .committed { metrics.record(handoff) }
-        if handoff.outcome == .ended { metrics.counters.handoffsEnded += 1 }
+        metrics.record(handoff)
       }
       observer?(event)
     }
@@ -224,70 +219,6 @@ extension RegistryDriver {
     case .attached, .attemptStarted, .offered, .ready, .freezeOrdered, .claimed, .runOrdered, .aborted, .died,
       .fenced, .alarm:
       break
-    }
-  }
-
-  // MARK: Log
-
-  private func audit(_ note: Note, _ own: BatonWire.Refusal?, _ context: GuestContext) {
-    let guest = context.name
-    var fields = [("BATON_VM", guest.text)]
-    switch note {
-    case .ownerRegistered(let owner, let epoch):
-      log.write(.info, "guest \(guest) is owned by process \(owner.pid) in epoch \(epoch)", fields: fields)
-    case .attached(let process):
-      log.write(.info, "process \(process.pid) is successor for guest \(guest)", fields: fields)
-    case .attemptStarted(let handoff, let source, let successor):
-      fields.append(("BATON_HANDOFF", "\(handoff)"))
-      log.write(
-        .info, "handoff \(handoff) of guest \(guest) from process \(source.pid) to \(successor.pid) begins",
-        fields: fields)
-    case .staged(let handoff, _):
-      fields.append(("BATON_HANDOFF", "\(handoff)"))
-      log.write(.info, "handoff \(handoff) of guest \(guest) is staged", fields: fields)
-    case .claimed(let handoff, let process):
-      fields.append(("BATON_HANDOFF", "\(handoff)"))
-      log.write(
-        .info, "handoff \(handoff) of guest \(guest): process \(process.pid) has the baton", fields: fields)
-    case .committed(let handoff, let owner, let epoch):
-      fields.append(("BATON_HANDOFF", "\(handoff)"))
-      log.write(
-        .notice,
-        "handoff \(handoff) of guest \(guest) is committed, process \(owner.pid) owns the guest in epoch \(epoch)",
-        fields: fields)
-    case .running(let epoch, _):
-      log.write(.info, "guest \(guest) runs in epoch \(epoch)", fields: fields)
-    case .rollingBack(let handoff, let refusal):
-      fields.append(("BATON_HANDOFF", "\(handoff)"))
-      log.write(
-        .warning, "handoff \(handoff) of guest \(guest) is rolled back: \((own ?? refusal).sentence)",
-        messageID: (own ?? refusal).journalMessageID, fields: fields)
-    case .takenBack(let handoff, let epoch):
-      fields.append(("BATON_HANDOFF", "\(handoff)"))
-      log.write(
-        .notice, "handoff \(handoff) of guest \(guest): the source has the guest again, epoch \(epoch)",
-        fields: fields)
-    case .aborted(let handoff, let refusal):
-      fields.append(("BATON_HANDOFF", "\(handoff)"))
-      log.write(
-        .warning, "handoff \(handoff) of guest \(guest) is aborted: \((own ?? refusal).sentence)",
-        messageID: (own ?? refusal).journalMessageID, fields: fields)
-    case .lost(let handoff, let refusal):
-      fields.append(("BATON_HANDOFF", "\(handoff)"))
-      log.write(
-        .error, "guest \(guest) is lost in handoff \(handoff): \((own ?? refusal).sentence)",
-        messageID: (own ?? refusal).journalMessageID, fields: fields)
-    case .ended: log.write(.info, "guest \(guest) has ended", fields: fields)
-    case .died(let process):
-      log.write(.info, "process \(process.pid) of guest \(guest) has ended", fields: fields)
-    case .fenced(let process):
-      log.write(.warning, "process \(process.pid) of guest \(guest) is ended by the fence", fields: fields)
-    case .alarm(let handoff):
-      fields.append(("BATON_HANDOFF", "\(handoff)"))
-      log.write(
-        context.alarm == nil ? .error : .debug,
-        "handoff \(handoff) of guest \(guest) needs an operator: see batonctl show \(guest)", fields: fields)
-    case .offered, .ready, .freezeOrdered, .runOrdered: break
     }
   }
 }

@@ -27,9 +27,10 @@ extension RegistryDriver {
           continue
         }
         process.guests.insert(guest)
-        if id == record.owner { context.user = process.user }
+        if id == record.owner { context.takeOwner(process) }
       }
     }
+    for (guest, _) in effects { adoptRestored(context(guest), restored[guest]?.held.stage) }
     for (guest, list) in effects { carryOut(list, for: guest) }
     for (process, guest) in gone { submit(.died(process), for: guest) }
     finishNotes()
@@ -41,6 +42,7 @@ extension RegistryDriver {
     context.custody = restored.custody
     context.facts = restored.facts
     context.user = restored.user
+    context.storedSlot = restored.slot
     context.manifest = restored.held.manifest
     charge(context, by: restored.custody.count)
     log.write(

@@ -24,6 +24,10 @@ extension RegistryDriver {
     }
   }
 
+  private func needsOperator(_ guest: GuestName) -> Bool {
+    guests[guest].map { $0.alarm != nil || $0.isWaitTold } ?? false
+  }
+
   private var statusText: String {
     let machines = registry.guests.filter { $0.record.phase != .lost && $0.record.phase != .ended }
     let moving = machines.filter { $0.step != .none || $0.record.phase != .idle }
@@ -31,6 +35,12 @@ extension RegistryDriver {
     if !moving.isEmpty {
       let names = moving.prefix(3).map(\.record.name.text).joined(separator: ", ")
       text += ", \(moving.count) in handoff: \(names)\(moving.count > 3 ? " …" : "")"
+    }
+    let waiting = machines.map(\.record.name).filter { needsOperator($0) }
+    if !waiting.isEmpty {
+      let names = waiting.prefix(3).map(\.text).joined(separator: ", ")
+      text +=
+        ", \(waiting.count) \(waiting.count == 1 ? "needs" : "need") an operator (batonctl list): \(names)\(waiting.count > 3 ? " …" : "")"
     }
     if let custodyStore {
       text += "; descriptor store \(custodyStore.capacity - custodyStore.free) of \(custodyStore.capacity)"

@@ -22,7 +22,8 @@ extension RegistryDriver {
     if case .offer(let manifest) = incoming.shape {
       let user = context(guest).user ?? connection.peer.uid
       do throws(SystemError) {
-        incoming.facts = try StoredFacts.create(user: user, handoff: handoff, manifest: manifest)
+        incoming.facts = try StoredFacts.create(
+          user: user, slot: context(guest).ownerSlot, handoff: handoff, manifest: manifest)
       } catch {
         next(incoming, DescriptorFault(refusal: .quotaExceeded, detail: "\(error)"))
         return
@@ -66,7 +67,7 @@ extension RegistryDriver {
     case .offer(let manifest), .returned(let manifest):
       if context.facts == nil {
         context.facts = try? StoredFacts.create(
-          user: context.user ?? 0, handoff: record.handoff, manifest: manifest)
+          user: context.user ?? 0, slot: context.ownerSlot, handoff: record.handoff, manifest: manifest)
       }
       incoming.facts = context.facts
     case .stage, .successorVM: break
@@ -99,7 +100,7 @@ extension RegistryEvent {
       switch report {
       case .staged(let handoff, let stage), .refused(let handoff, _, .some(let stage)): (handoff, stage)
       case .refused, .fresh, .attach, .claiming, .received, .tookBack, .used, .resumed, .running, .offer,
-        .ready, .declined, .ended, .described:
+        .ready, .declined, .ended, .described, .park:
         nil
       }
     case .disconnected, .exited, .died, .deadline, .abort, .settled: nil

@@ -2,15 +2,15 @@ import BatonCore
 import BatonWire
 import LinuxOS
 import RegistryInterface
+import Systemd
 
 /// Guests as operators see them.
 extension RegistryDriver {
   /// A process by what is known of it.
   func view(_ id: ProcessID) -> VMMProcess {
-    let process = processes[id]
+    guard let process = processes[id] else { return departed[id] ?? VMMProcess(processId: id.pid, userId: 0) }
     return VMMProcess(
-      processId: id.pid, userId: process?.user ?? 0, buildId: process?.build,
-      unit: process?.unit)
+      processId: id.pid, userId: process.user, buildId: process.build, unit: process.unit)
   }
 
   /// A guest, or nil when there is none of that name.
@@ -36,8 +36,24 @@ extension RegistryDriver {
       guest.lastOutcome = last.handoff.outcome
       guest.lastBlackoutMicroseconds = last.handoff.blackoutMicroseconds
     }
-    guest.alarm = (mayBeSilent(machine) ? context?.alarm : nil) ?? waitingAlarm(machine, context)
+    guest.alarm =
+      (silence(machine) == context?.silence ? context?.alarm : nil) ?? waitingAlarm(machine, context)
+    addSlots(to: &guest, machine, context)
     return guest
+  }
+
+  /// Where its VMMs live, since when it waits, and how it ended.
+  private func addSlots(to guest: inout Guest, _ machine: GuestMachine, _ context: GuestContext?) {
+    guard let context else { return }
+    switch machine.record.phase {
+    case .idle, .staged, .claimed, .rollback:
+      guest.slot = context.ownerSlot
+      guest.barredSlots = context.barred.bars.isEmpty ? nil : context.barred.bars
+      guest.waitingSinceRealtimeMicroseconds = context.waitingSince
+    case .lost, .ended:
+      guest.endSentence = context.end?.sentence
+      guest.endedRealtimeMicroseconds = context.end?.wallTime
+    }
   }
 
   /// Of what is left of a guest the process that owned it is no part.
@@ -102,25 +118,35 @@ extension RegistryDriver {
     machine.candidate == nil && state(of: machine) == .waiting
   }
 
-  private func waitingAlarm(_ machine: GuestMachine, _ context: GuestContext?) -> Alarm? {
-    guard isWaiting(machine) else { return nil }
-    return Alarm(
-      sentence: "the source has ended and the guest waits paused in custody for a successor",
-      command: "batonctl upgrade \(machine.record.name)",
-      sinceRealtimeMicroseconds: context?.waitingSince ?? MonotonicClock.wallTime() / 1000)
-  }
-
   /// Counters with the levels of now.
   func countersNow(since start: UInt64) -> Counters {
     var counters = metrics.counters
-    counters.uptimeMicroseconds = (MonotonicClock.now() - start) / 1000
+    let uptime = (MonotonicClock.now() - start) / 1000
+    counters.uptimeMicroseconds = uptime
+    counters.startedRealtimeMicroseconds = MonotonicClock.wallTime() / 1000 - uptime
     counters.guests = UInt64(registry.guests.count)
     counters.guestsInHandoff = UInt64(registry.guests.count { isInHandoff($0) })
-    counters.alarms = UInt64(guests.values.count { $0.alarm != nil || $0.waitingSince != nil })
+    counters.alarms = UInt64(guests.values.count { $0.alarm != nil || $0.isWaitTold })
     counters.custodyDescriptors = UInt64(guests.values.reduce(0) { $0 + $1.custody.count })
     counters.journalBytes = UInt64(journal.committed)
     counters.journalCompactions = journal.compactions
+    counters.journalCapacityBytes = UInt64(journal.capacity)
     counters.residentBytes = ThisProcess.residentByteCount
+    counters.storeDescriptors = custodyStore.map { UInt64($0.capacity - $0.free) }
+    counters.storeCapacity = custodyStore.map { UInt64($0.capacity) }
+    var states = Dictionary(uniqueKeysWithValues: GuestState.allCases.map { ($0.rawValue, UInt64(0)) })
+    for machine in registry.guests { states[state(of: machine).rawValue, default: 0] += 1 }
+    counters.guestsByState = states
+    counters.attempts = metrics.attemptViews
+    counters.handoffsParked = metrics.handoffsParked
+    counters.guestsRegistered = metrics.guestsRegistered
+    counters.guestsEnded = metrics.guestsEnded
+    counters.slotsBarred = UInt64(guests.values.reduce(0) { $0 + $1.barred.bars.count })
+    counters.slotsBarredTotal = metrics.slotsBarred
+    counters.alarmsRaised = metrics.alarmsRaised
+    counters.vmmConnectionsTotal = metrics.vmmConnections
+    counters.operatorConnectionsTotal = metrics.operatorConnections
+    counters.logLinesDropped = log.droppedLines
     return counters
   }
 }

@@ -17,6 +17,8 @@ final class RegistryDriver {
   var crash: CrashSchedule
   var guests: [GuestName: GuestContext] = [:]
   var processes: [ProcessID: WatchedProcess] = [:]
+  /// What was known of processes that ended just now: what is told about them may be told later.
+  private(set) var departed: [ProcessID: VMMProcess] = [:]
   var connections: [ConnectionKey: VMMConnection] = [:]
   var connectionCounts: [UInt32: Int] = [:]
   var custodyCounts: [UInt32: Int] = [:]
@@ -25,6 +27,8 @@ final class RegistryDriver {
   var metrics = RegistryMetrics()
   /// Called with everything that operators may follow.
   var observer: ((TimelineEvent) -> Void)?
+  /// Called when a successor of a guest failed, with the reason.
+  var onSuccessorFailed: ((GuestName, RegistryInterface.Refusal) -> Void)?
   /// Called when the registry cannot go on.
   var onFailure: ((String) -> Void)?
   /// Where custody outlives the registry; nil when the service manager keeps nothing.
@@ -90,6 +94,15 @@ final class RegistryDriver {
     guests[name] = context
     return context
   }
+
+  /// A process has ended and is not watched any longer.
+  func depart(_ process: ProcessID) {
+    if departed.count == Self.maximumDeparted { departed = [:] }
+    departed[process] = view(process)
+    processes[process] = nil
+  }
+
+  private static let maximumDeparted = 256
 
   // MARK: Events
 
@@ -176,13 +189,15 @@ final class RegistryDriver {
 
   /// Logs, timelines and the journal's upkeep, after everything was sent. What concerns a guest that is paused
   /// waits a little longer: the next record of its handoff comes first.
-  func finishNotes() {
+  ///
+  /// - Parameter all: Nothing waits: somebody asks for something that depends on what is known.
+  func finishNotes(all isEverything: Bool = false) {
     let done = MonotonicClock.now()
     let all = notes
     notes = []
     var mayForget = false
     for note in all {
-      if isPaused(note.guest), note.moment + Self.longestHold > done {
+      if !isEverything, isHurried(note.guest), note.moment + Self.longestHold > done {
         notes.append(note)
       } else {
         record(note, done: done)
@@ -208,7 +223,13 @@ final class RegistryDriver {
   /// How long what is known of a paused guest may wait before it is told, in nanoseconds.
   private static let longestHold: UInt64 = 10_000_000
 
-  private func isPaused(_ guest: GuestName) -> Bool { registry[guest].map { isPaused($0) } ?? false }
+  /// Whether the guest stands still, or its owner has the verdict and did not answer it yet: a journal that is
+  /// written to just then wants a processor that the guest wants too.
+  private func isHurried(_ guest: GuestName) -> Bool {
+    guard let machine = registry[guest] else { return false }
+    if isPaused(machine) { return true }
+    return machine.record.phase == .idle && !machine.runConfirmed && machine.isReachable(machine.record.owner)
+  }
 
   private func isPaused(_ machine: GuestMachine) -> Bool {
     switch machine.record.phase {
@@ -218,8 +239,12 @@ final class RegistryDriver {
     }
   }
 
+  /// Whether a guest stands still that is about to go on: what can wait, waits for it. One that waits for a
+  /// person, perhaps for hours, holds up nothing.
   var isAnyGuestPaused: Bool {
-    registry.guests.contains { isPaused($0) }
+    registry.guests.contains { machine in
+      isPaused(machine) && !isWaiting(machine) && guests[machine.record.name]?.alarm == nil
+    }
   }
 
   // MARK: Single effects
@@ -252,7 +277,7 @@ final class RegistryDriver {
     guard let connection = connections[ConnectionKey(guest: context.name, process: process)] else { return }
     var owners: [DescriptorBundle] = []
     switch message {
-    case .offered(_, let manifest):
+    case .offered(_, let manifest, _):
       guard let ram = context.custody.ram, let named = context.custody.named else { return }
       crash.reach(.afterOfferKept)
       // With way `move` the VM is the baton, which only a claimant may see.
@@ -296,8 +321,8 @@ final class RegistryDriver {
     do throws(SystemError) { try watched.fence() } catch {
       log.write(
         .error,
-        "process \(process.pid) of guest \(context.name) cannot be ended: \(error); the registry needs the right to signal it (CAP_KILL)",
-        fields: [("BATON_VM", context.name.text), ("BATON_PEER_PID", "\(process.pid)")])
+        "\(describe(process, context)) of guest \(context.name) cannot be ended: \(error); the registry needs the right to signal it (CAP_KILL)",
+        messageID: RegistryMessageID.fenceFailed.rawValue, fields: fields(context, process: process))
     }
   }
 
@@ -336,8 +361,8 @@ final class RegistryDriver {
     hasFailed = true
     log.write(
       .error,
-      "\(reason); the registry stops without deciding anything more, guests go on running, start it again when this is mended"
-    )
+      "\(reason); the registry stops without deciding anything more, guests go on running, start it again when this is mended",
+      messageID: RegistryMessageID.journalTrouble.rawValue)
     onFailure?(reason)
   }
 }

@@ -52,6 +52,14 @@ public actor RegistryServer {
       }
     }
 
+    /// What the journal calls it.
+    public var messageID: RegistryMessageID {
+      switch self {
+      case .journalDamaged: .journalDamaged
+      case .anotherRegistry, .system: .cannotStart
+      }
+    }
+
     /// 3 for a damaged journal, 1 otherwise.
     public var exitCode: Int32 {
       switch self {
@@ -146,7 +154,9 @@ public actor RegistryServer {
     let path = configuration.journalPath
     let environment = ThisProcess.environment("BATON_CRASH_AT")
     if CrashSchedule.isMisspelled(environment) {
-      log.write(.warning, "BATON_CRASH_AT names no crash point and is ignored")
+      log.write(
+        .warning, "BATON_CRASH_AT names no crash point and is ignored",
+        messageID: RegistryMessageID.settingIgnored.rawValue)
     }
     let crash = CrashSchedule(environment)
     let found: (JournalFile, Journal.Contents)?

@@ -1,6 +1,7 @@
 import BatonCore
 import BatonWire
 import LinuxOS
+import RegistryInterface
 
 /// What the descriptor store had kept of one guest in handoff.
 struct RestoredCustody {
@@ -8,6 +9,8 @@ struct RestoredCustody {
   let facts: StoredFacts
   /// Whose guest it is.
   let user: UInt32
+  /// Where its owner lived.
+  let slot: Slot?
   /// What its machine goes on with.
   let held: GuestMachine.Held
   /// The names in the store.
@@ -104,7 +107,7 @@ struct RestoredCustody {
       custody: Custody(
         ram: DescriptorBundle(ram), state: DescriptorBundle(state), vm: vm, named: named,
         takeBackVM: takeBackVM, successorVMs: successorVMs),
-      facts: facts, user: contents.user,
+      facts: facts, user: contents.user, slot: contents.slot,
       held: GuestMachine.Held(custody: custody, manifest: manifest, stage: stage),
       names: Set(used.map(\.text)))
   }

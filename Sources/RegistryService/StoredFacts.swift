@@ -1,6 +1,7 @@
 import BatonCore
 import BatonWire
 import LinuxOS
+import RegistryInterface
 
 /// What a registry has to know of a guest in handoff, beyond journal and descriptors, to give it to a next
 /// claimant: whose guest it is, what was offered, and what was staged.
@@ -8,7 +9,8 @@ import LinuxOS
 /// A memfd of its own in the store. It is mapped, so that a stage is noted in the middle of the blackout without
 /// a system call. Little-endian; offer and stage stand there as payloads of their records:
 ///
-///     0  magic   8  protocol version, 0, user   16  descriptors and bytes of the offer
+///     0  magic   8  protocol version, owner's slot (1 for a, 2 for b, 0 for none), user
+///     16 descriptors and bytes of the offer
 ///     24 which stage counts: its place (1 or 2) << 32 | bytes, 0 for none
 ///     32 first place   544  second place   1056  offer
 final class StoredFacts {
@@ -32,6 +34,8 @@ final class StoredFacts {
   /// What is read back.
   struct Contents {
     let user: UInt32
+    /// The slot of the owner that staged.
+    let slot: Slot?
     let handoff: UInt64
     let manifest: Manifest
     let stage: Stage?
@@ -43,13 +47,17 @@ final class StoredFacts {
     self.place = place
   }
 
-  /// - Parameter user: Whose guest it is.
-  static func create(user: UInt32, handoff: UInt64, manifest: Manifest) throws(SystemError) -> StoredFacts {
+  /// - Parameters:
+  ///   - user: Whose guest it is.
+  ///   - slot: Where its owner lives.
+  static func create(
+    user: UInt32, slot: Slot? = nil, handoff: UInt64, manifest: Manifest
+  ) throws(SystemError) -> StoredFacts {
     let offer = VMMMessage.offer(handoff: handoff, manifest).encoded()
     var writer = ByteWriter(capacity: Layout.offer + offer.payload.count)
     writer.write(Layout.magic)
     writer.write(ProtocolVersion.spoken.newest)
-    writer.write(UInt16(0))
+    writer.write(number(of: slot))
     writer.write(user)
     writer.write(UInt32(offer.descriptorCount))
     writer.write(UInt32(offer.payload.count))
@@ -95,7 +103,8 @@ final class StoredFacts {
     guard (ProtocolVersion.spoken.oldest...ProtocolVersion.spoken.newest).contains(version) else {
       throw .wrongVersion(version)
     }
-    _ = try reader.read(UInt16.self, "reserved")
+    let place = try reader.read(UInt16.self, "slot")
+    guard place == 0 || slot(of: place) != nil else { throw .badValue(field: "slot") }
     let user = try reader.read(UInt32.self, "user")
     let descriptors = Int(try reader.read(UInt32.self, "descriptors"))
     let offerCount = Int(try reader.read(UInt32.self, "offer"))
@@ -110,7 +119,26 @@ final class StoredFacts {
       throw .badValue(field: "offer")
     }
     let stage = try Self.stage(word, places, handoff)
-    return (Contents(user: user, handoff: handoff, manifest: manifest, stage: stage), word >> 32)
+    return (
+      Contents(user: user, slot: slot(of: place), handoff: handoff, manifest: manifest, stage: stage),
+      word >> 32
+    )
+  }
+
+  private static func number(of slot: Slot?) -> UInt16 {
+    switch slot {
+    case .a: 1
+    case .b: 2
+    case nil: 0
+    }
+  }
+
+  private static func slot(of number: UInt16) -> Slot? {
+    switch number {
+    case 1: .a
+    case 2: .b
+    case _: nil
+    }
   }
 
   private static func stage(

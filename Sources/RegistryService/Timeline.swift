@@ -36,6 +36,7 @@ struct Timeline {
     var lastInstruction: UInt64 = 0
     var frozen: UInt64?
     var committed: UInt64?
+    var isStaged = false
     var isRunConfirmed = false
     var isSourceGone = false
     /// Nothing more will be written.
@@ -49,9 +50,6 @@ struct Timeline {
     guard let last = history.last, last.handoff.outcome == .inProgress else { return nil }
     return last
   }
-
-  /// Whether a claimant has the baton.
-  var isReceiving: Bool { current?.phaseBegan != nil && current?.handoff.phases.last?.name == .receive }
 
   /// The handoff that was settled last.
   var lastSettled: Attempt? { history.last { $0.handoff.outcome != .inProgress } }
@@ -75,10 +73,12 @@ struct Timeline {
     successor: (ProcessID, VMMProcess)?, at moment: UInt64, wallTime: UInt64
   ) {
     let began = min(attachBegan ?? moment, moment)
+    let isAwaited = successor != nil || attachBegan != nil
     adopt(
       number: number, way: way, epoch: epoch, source: source, successor: successor, began: began, at: moment,
       wallTime: wallTime)
-    enter(.attach, at: began, limit: nil)
+    if successor == nil { changeLast { $0.handoff.parked = true } }
+    if isAwaited { enter(.attach, at: began, limit: nil) }
   }
 
   /// Takes up a handoff that a registry before this one had begun; its phases up to now are not known.
@@ -102,13 +102,16 @@ struct Timeline {
   }
 
   /// What a source that presents itself again says about the phases that nobody saw.
-  mutating func presented(_ stage: Stage, at moment: UInt64, limit: UInt64) {
+  ///
+  /// - Parameter next: The phase that lasts now.
+  mutating func presented(_ stage: Stage, at moment: UInt64, next: PhaseName, limit: UInt64?) {
     enter(.freeze, at: stage.freezeStarted, limit: nil)
     enter(.stage, at: min(max(stage.contextSent, stage.freezeStarted), moment), limit: nil)
-    enter(.claim, at: moment, limit: limit)
+    enter(next, at: moment, limit: limit)
     changeLast {
       $0.frozen = stage.freezeStarted
       $0.lastInstruction = stage.lastInstruction
+      $0.isStaged = true
     }
   }
 
@@ -116,7 +119,11 @@ struct Timeline {
   mutating func enter(_ phase: PhaseName, at moment: UInt64, limit: UInt64?) {
     guard let index = history.indices.last, !history[index].isSettled else { return }
     let attempt = history[index]
-    let start = max(moment, attempt.phaseBegan ?? attempt.began)
+    // A note's moment may lie before the end of what a restarted registry was told by the source.
+    let ended = attempt.handoff.phases.last.map {
+      attempt.began + ($0.startMicroseconds + ($0.durationMicroseconds ?? 0)) * 1000
+    }
+    let start = max(moment, attempt.phaseBegan ?? attempt.began, ended ?? 0)
     leave(at: start)
     history[index].phaseBegan = start
     history[index].handoff.phases.append(
@@ -142,7 +149,37 @@ struct Timeline {
   /// The way is known for sure only when the offer came.
   mutating func setWay(_ way: RegistryInterface.Way) { changeLast { $0.handoff.way = way } }
 
+  /// The source stopped the guest, ordered now.
+  mutating func frozen(at moment: UInt64, limit: UInt64) {
+    guard current?.frozen == nil else { return }
+    enter(.freeze, at: moment, limit: limit)
+    changeLast { $0.frozen = moment }
+  }
+
+  /// The source has staged. Without a successor the guest is parked, and waits for one to attach.
+  ///
+  /// - Parameter sent: When the state was on its way to the registry.
+  mutating func staged(_ stage: Stage, sent: UInt64, at moment: UInt64, limit: UInt64) {
+    enter(.stage, at: sent, limit: nil)
+    let isParked = current?.successor == nil
+    changeLast {
+      $0.lastInstruction = stage.lastInstruction
+      $0.isStaged = true
+    }
+    if isParked { enter(.attach, at: moment, limit: nil) } else { enter(.claim, at: moment, limit: limit) }
+  }
+
+  /// A next successor has what the source had offered.
+  mutating func offeredAgain(to successor: (ProcessID, VMMProcess), at moment: UInt64, limit: UInt64) {
+    enter(.ready, at: moment, limit: limit)
+    changeLast {
+      $0.successor = successor.0
+      $0.handoff.successor = successor.1
+    }
+  }
+
   mutating func committed(epoch: UInt64, at moment: UInt64) {
+    attachBegan = nil
     changeLast {
       $0.handoff.outcome = .committed
       $0.handoff.epochAfter = epoch

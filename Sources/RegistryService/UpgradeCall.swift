@@ -70,10 +70,18 @@ final class UpgradeCall {
             guest: guest.name, handoff: number, phase: .attach, limitMicroseconds: limit / 1000,
             state: guest.state)))
     }
-    driver.log.write(.info, "an upgrade of guest \(guest) is wanted, its successor may attach")
+    driver.log.write(
+      .info, "an upgrade of guest \(guest) is wanted, its successor may attach",
+      messageID: RegistryMessageID.upgradeWanted.rawValue, fields: driver.fields(driver.context(guest)))
+    driver.allowSlots(of: guest)
     reply(.recorded)
-    // A successor may have been there before the source had answered.
-    if let current = driver.context(guest).timeline.current { take(current.handoff) }
+    // A successor may have been there before the source had answered. A guest in custody has a handoff under way
+    // for as long as it waits: only a successor that comes ends the waiting.
+    if let current = driver.context(guest).timeline.current,
+      driver.registry[guest].map({ !driver.isWaiting($0) }) ?? true
+    {
+      take(current.handoff)
+    }
   }
 
   private func take(_ handoff: Handoff) {
@@ -89,7 +97,11 @@ final class UpgradeCall {
       fail(.guestEnded(.init(guest: guest.text)))
       return
     }
-    if let handoff = event.handoff, stage == .waiting, event.kind == .handoffStarted { take(handoff) }
+    if stage == .preflight || stage == .waiting, let over = errorIfOver {
+      fail(over)
+      return
+    }
+    if let handoff = event.handoff, stage == .waiting, brings(event) { take(handoff) }
     guard stage == .following, event.handoff?.number == number else { return }
     switch event.kind {
     case .phaseStarted: reply(.phaseStarted, phase: event.phase)
@@ -98,6 +110,36 @@ final class UpgradeCall {
     case .snapshot, .guestAppeared, .guestChanged, .guestGone, .handoffStarted, .alarmRaised, .alarmCleared:
       break
     }
+  }
+
+  /// Whether an event says that a successor has come.
+  private func brings(_ event: TimelineEvent) -> Bool {
+    switch event.kind {
+    case .handoffStarted: event.handoff?.successor != nil
+    case .phaseStarted: event.phase?.name != .attach
+    case .phaseEnded, .handoffEnded, .snapshot, .guestAppeared, .guestChanged, .guestGone, .alarmRaised,
+      .alarmCleared:
+      false
+    }
+  }
+
+  /// The guest came to its end while its successor was waited for.
+  private var errorIfOver: RegistryError? {
+    guard let guest = server.driver.view(guest) else { return nil }
+    switch guest.state {
+    case .lost: return .guestLost(.init(guest: guest.name, sentence: guest.endSentence ?? guest.state.clause))
+    case .ended: return .guestEnded(.init(guest: guest.name))
+    case .running, .preparing, .frozen, .staged, .claimed, .takingBack, .waiting: return nil
+    }
+  }
+
+  /// A successor did not take the guest. Where that ends the handoff, its end says so; a guest in custody goes on
+  /// waiting, and the caller is not to wait with it.
+  func successorFailed(_ refusal: RegistryInterface.Refusal) {
+    guard stage == .waiting || stage == .following, let machine = server.driver.registry[guest],
+      server.driver.isWaiting(machine)
+    else { return }
+    fail(.refusedBySuccessor(.init(guest: guest.text, handoff: number, refusal: refusal)))
   }
 
   /// An operator does not want the handoff any more, and no successor has come yet.
@@ -112,6 +154,12 @@ final class UpgradeCall {
   }
 
   private func finish(_ handoff: Handoff?) {
+    if let handoff, let refusal = handoff.refusal, handoff.outcome == .aborted, refusal.by == .source,
+      handoff.phases.allSatisfy({ $0.name == .attach || $0.name == .prepare })
+    {
+      fail(.refusedBySource(.init(guest: handoff.guest, handoff: handoff.number, refusal: refusal)))
+      return
+    }
     reply(.finished, handoff: handoff)
     end()
   }

@@ -111,7 +111,8 @@ struct Batond: ParsableCommand {
     do throws(RegistryServer.StartFailure) {
       try server.start()
     } catch {
-      ServiceLog(program: "batond").write(.error, error.description)
+      ServiceLog(program: "batond").write(
+        .error, error.description, messageID: error.messageID.rawValue)
       return error.exitCode
     }
     let stop = try loop.watch(signals.descriptor.number, priority: .records) { _ in

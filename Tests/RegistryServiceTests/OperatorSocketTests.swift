@@ -5,9 +5,16 @@ import Testing
 /// An operator that speaks Varlink byte by byte.
 final class RawOperator {
   private let socket: StreamSocket
+  /// What came behind the message that was returned last.
+  private var unread: [UInt8] = []
 
   init(_ registry: RunningRegistry) throws {
     let path = registry.varlinkSocket
+    // One that listens already is not bothered with a second connection.
+    if let connected = try? StreamSocket.connect(path: path) {
+      socket = connected
+      return
+    }
     try registry.waitUntilItListens(path)
     socket = try StreamSocket.connect(path: path)
   }
@@ -34,8 +41,11 @@ final class RawOperator {
 
   /// The next message, or nil when the registry ended the connection.
   func receive() throws -> String? {
-    var bytes: [UInt8] = []
     while true {
+      if let end = unread.firstIndex(of: 0) {
+        defer { unread.removeSubrange(...end) }
+        return String(decoding: unread[..<end], as: UTF8.self)
+      }
       guard try Poller.waitReadable(socket.descriptor.number, timeoutNanoseconds: 20_000_000_000) else {
         throw TestFailure("the registry said nothing for 20 s")
       }
@@ -46,8 +56,7 @@ final class RawOperator {
       }
       guard let more else { continue }
       if more.isEmpty { return nil }
-      bytes += more
-      if let end = bytes.firstIndex(of: 0) { return String(decoding: bytes[..<end], as: UTF8.self) }
+      unread += more
     }
   }
 }

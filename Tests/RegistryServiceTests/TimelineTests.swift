@@ -109,6 +109,40 @@ struct TimelineTests {
     #expect(end.handoff.epochAfter == 5)
   }
 
+  @Test("of a restart in place shows the wait for the next VMM, and a blackout with the gap in it")
+  func parked() throws {
+    var timeline = Timeline(guest: try #require(GuestName("vm1")))
+    timeline.begin(
+      number: 7, way: .none, epoch: 3, source: (source, VMMProcess(processId: 1, userId: 0)), successor: nil,
+      at: 10_000_000, wallTime: 90_000_000)
+    timeline.enter(.prepare, at: 10_000_000, limit: 5)
+    timeline.enter(.offer, at: 11_000_000, limit: nil)
+    timeline.frozen(at: 12_000_000, limit: 5)
+    timeline.staged(
+      Stage(
+        envelopeByteCount: 64, format: StateFormat(name: "test", version: 1, features: 0),
+        lastInstruction: 12_100_000, freezeStarted: 12_050_000, contextSent: 12_500_000),
+      sent: 12_500_000, at: 13_000_000, limit: 5)
+    timeline.died(source, at: 14_000_000)
+    timeline.offeredAgain(
+      to: (successor, VMMProcess(processId: 2, userId: 0)), at: 40_000_000, limit: 5)
+    timeline.enter(.receive, at: 50_000_000, limit: 5)
+    timeline.enter(.commit, at: 51_000_000, limit: nil)
+    timeline.enter(.run, at: 51_000_000, limit: nil)
+    timeline.committed(epoch: 4, at: 51_000_000)
+    timeline.running(first: 52_100_000, arrival: 52_200_000)
+    let handoff = try #require(timeline.history.last).handoff
+    #expect(
+      handoff.phases.map(\.name) == [
+        .prepare, .offer, .freeze, .stage, .attach, .ready, .receive, .commit, .run, .release,
+      ])
+    #expect(handoff.phases.first { $0.name == .attach }?.durationMicroseconds == 27_000)
+    #expect(handoff.parked == true)
+    #expect(handoff.successor?.processId == 2)
+    #expect(handoff.blackoutMicroseconds == 40_000)
+    #expect(handoff.outcome == .committed)
+  }
+
   @Test("after a restart begins when the source was frozen, and still has its phases in their order")
   func presented() throws {
     var timeline = Timeline(guest: try #require(GuestName("vm1")))
@@ -120,7 +154,7 @@ struct TimelineTests {
       Stage(
         envelopeByteCount: 64, format: StateFormat(name: "test", version: 1, features: 0),
         lastInstruction: 10_100_000, freezeStarted: 10_000_000, contextSent: 10_200_000),
-      at: 20_000_000, limit: 5)
+      at: 20_000_000, next: .claim, limit: 5)
     timeline.enter(.receive, at: 21_000_000, limit: nil)
     timeline.enter(.run, at: 22_000_000, limit: nil)
     timeline.committed(epoch: 4, at: 22_000_000)

@@ -46,4 +46,20 @@ struct CatalogTests {
       #expect((entries[id]?.body.count ?? 0) > 40)
     }
   }
+
+  @Test("puts in only fields that messages have")
+  func fields() throws {
+    let known = [
+      "BATON_VM", "BATON_HANDOFF", "BATON_EPOCH", "BATON_REFUSAL", "BATON_UNIT", "BATON_PEER_PID",
+      "BATON_BLACKOUT_USEC",
+    ]
+    for (id, entry) in try entries() {
+      // Every other part stands between two @.
+      let parts = (entry.subject + entry.body).split(separator: "@", omittingEmptySubsequences: false)
+      #expect(parts.count % 2 == 1, "\(id)")
+      for index in stride(from: 1, to: parts.count, by: 2) {
+        #expect(known.contains(String(parts[index])), "\(id): \(parts[index])")
+      }
+    }
+  }
 }

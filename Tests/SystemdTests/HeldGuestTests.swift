@@ -56,7 +56,10 @@ struct HeldGuestTests {
     let reads = ReadableFormats(name: "baton-vmm", oldest: 1, newest: 1, features: 0)
     let attached = world.take(
       .hello(Self.next, .attach(prepared: 0), reads: reads, manifest: nil, isAlive: true))
-    #expect(attached.contains { if case .send(.offered(9, _), Self.next) = $0 { true } else { false } })
+    #expect(
+      attached.contains {
+        if case .send(.offered(9, _, isGuestStopped: true), Self.next) = $0 { true } else { false }
+      })
     let ready = world.take(.report(Self.next, .ready(9), isAlive: true, bringsVM: way == .move))
     #expect(
       ready.contains {

@@ -1,5 +1,6 @@
 import BatonCore
 import BatonWire
+import RegistryInterface
 import Testing
 
 @testable import LinuxOS
@@ -102,9 +103,17 @@ struct StoredFactsTests {
     }
   }
 
+  @Test("tell in which slot the owner was that staged", arguments: [nil, Slot.a, Slot.b])
+  func slot(_ slot: Slot?) throws {
+    let stored = try stored()
+    let facts = try StoredFacts.create(user: 12, slot: slot, handoff: 7, manifest: stored.manifest)
+    let (_, contents) = try #require(StoredFacts.open(try facts.memfd.duplicate()))
+    #expect(contents.slot == slot)
+  }
+
   @Test(
     "with a changed byte are refused, or say something that can be checked",
-    arguments: [0, 8, 16, 20, 24, 28, 1_060])
+    arguments: [0, 8, 10, 16, 20, 24, 28, 1_060])
   func damaged(_ offset: Int) throws {
     let stored = try stored()
     let facts = try StoredFacts.create(user: 12, handoff: 7, manifest: stored.manifest)

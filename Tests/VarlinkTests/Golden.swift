@@ -84,4 +84,25 @@ enum Golden {
                                             ├ 30.014 s ├ blackout 2.31 ms ├3.40 ms┤
                                                runs       guest paused      runs
     """
+
+  static let parked100 = """
+    handoff 7 of vm1: committed, in place, way token, epoch 3 to 4
+      took 58.29 ms, blackout 57.31 ms
+      source    pid 4711, uid 997, build 1.2.0, baton-vmm-a@vm1.service
+      successor pid 4790, uid 997, build 1.2.1
+
+      phase         start µs       took µs
+      prepare              0           900  ▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒▒
+      offer              900            80                 ▒▒
+      freeze             980           140                   █████████▋
+      stage            1,120            21                            ██
+      attach           1,141        48,000                              █████████████
+      ready           49,141         9,000                                           █████████████████▊
+      claim           58,141            19                                                            ▊
+      receive         58,160            85                                                            ▉
+      commit          58,245            30                                                            █
+      run             58,275            17                                                            █
+                                            ├──── 980 µs ────├─ 161 µs ─├waits 48 ms─├ paused 9.15 ms ┤
+                                               guest runs      paused    in custody     guest paused
+    """
 }

@@ -130,12 +130,20 @@ struct RegistryInterfaceTests {
     try expectFit(try #require(Samples.handoff.refusal), try fields(of: "Refusal"), "Refusal")
     try expectFit(Samples.check, try fields(of: "Check"), "Check")
     try expectFit(Samples.metrics.counters, try fields(of: "Counters"), "Counters")
-    try expectFit(Samples.metrics.histograms[0], try fields(of: "Histogram"), "Histogram")
+    let histogram = Samples.metrics.histograms[0]
+    try expectFit(histogram, try fields(of: "Histogram"), "Histogram")
+    try expectFit(try #require(histogram.buckets?.first), try fields(of: "Bucket"), "Bucket")
+    try expectFit(
+      try #require(Samples.metrics.counters.attempts?.first), try fields(of: "AttemptCount"), "AttemptCount")
+    try expectFit(try #require(Samples.metrics.build), try fields(of: "Build"), "Build")
+    try expectFit(
+      try #require(Samples.guest.barredSlots?.first), try fields(of: "BarredSlot"), "BarredSlot")
   }
 
   @Test("declares its enumerations with the values that Swift has")
   func enumerations() {
     #expect(cases(of: "GuestState") == GuestState.allCases.map(\.rawValue))
+    #expect(cases(of: "Slot") == Slot.allCases.map(\.rawValue))
     #expect(cases(of: "Way") == Way.allCases.map(\.rawValue))
     #expect(cases(of: "Verdict") == CheckVerdict.allCases.map(\.rawValue))
     #expect(cases(of: "PhaseName") == PhaseName.allCases.map(\.rawValue))

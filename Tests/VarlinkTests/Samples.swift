@@ -17,6 +17,13 @@ enum Samples {
     guest.lastBlackoutMicroseconds = 312
     guest.alarm = Alarm(
       sentence: "it waits", command: "systemctl start baton-vmm-b@vm1", sinceRealtimeMicroseconds: 1)
+    guest.slot = .a
+    guest.barredSlots = [
+      BarredSlot(slot: .b, sentence: "process 4790 declined handoff 7", sinceRealtimeMicroseconds: 2)
+    ]
+    guest.waitingSinceRealtimeMicroseconds = 3
+    guest.endSentence = "its VMM ended it"
+    guest.endedRealtimeMicroseconds = 4
     return guest
   }
 
@@ -31,6 +38,7 @@ enum Samples {
     handoff.durationMicroseconds = 30_018_796
     handoff.blackoutMicroseconds = 312
     handoff.refusal = Refusal(name: "stateUnreadable", sentence: "format 7 is newer than 6", by: .successor)
+    handoff.parked = true
     return handoff
   }
 
@@ -52,13 +60,30 @@ enum Samples {
   static var metrics: MetricsReply {
     var counters = Counters()
     counters.refusals = ["batonUsed": 3]
+    counters.startedRealtimeMicroseconds = 1
+    counters.guestsByState = ["running": 2]
+    counters.attempts = [AttemptCount(outcome: .aborted, refusal: "peerDied", count: 1)]
+    counters.handoffsParked = 1
+    counters.guestsRegistered = 2
+    counters.guestsEnded = 3
+    counters.slotsBarred = 4
+    counters.slotsBarredTotal = 5
+    counters.alarmsRaised = 6
+    counters.storeDescriptors = 7
+    counters.storeCapacity = 2048
+    counters.journalCapacityBytes = 1 << 18
+    counters.operatorWatches = 8
+    counters.vmmConnectionsTotal = 9
+    counters.operatorConnectionsTotal = 10
+    counters.logLinesDropped = 11
     return MetricsReply(
       counters: counters,
       histograms: [
         LatencyHistogram(
           name: "blackout", count: 2, minimumMicroseconds: 1, p50Microseconds: 2, p99Microseconds: 3,
-          maximumMicroseconds: 4, sumMicroseconds: 5)
-      ])
+          maximumMicroseconds: 4, sumMicroseconds: 5,
+          buckets: [Bucket(upToMicroseconds: 2, count: 1)])
+      ], build: Build(version: "0.1.0", buildId: "c0ffee"))
   }
 
   static let refused = RegistryError.Refused(

@@ -11,11 +11,13 @@ struct TimelinePictureTests {
   var committed: Handoff {
     var handoff = Samples.handoff
     handoff.refusal = nil
+    handoff.parked = nil
     return handoff
   }
 
   var takenBack: Handoff {
     var handoff = Samples.handoff
+    handoff.parked = nil
     handoff.outcome = .takenBack
     handoff.phases = Array(Samples.phases.prefix(7))
     handoff.blackoutMicroseconds = 2312
@@ -43,6 +45,55 @@ struct TimelinePictureTests {
   @Test("says why a guest was taken back and when it ran again")
   func goldenTakenBack() {
     #expect(picture(takenBack) == Golden.takenBack80)
+  }
+
+  /// A restart in place: the guest waited in custody until the new process had come.
+  private func parked(waits: UInt64, isOver: Bool = true) -> Handoff {
+    var handoff = Samples.handoff
+    handoff.refusal = nil
+    handoff.parked = true
+    let durations: [(PhaseName, UInt64)] = [
+      (.prepare, 900), (.offer, 80), (.freeze, 140), (.stage, 21), (.attach, waits), (.ready, 9000),
+      (.claim, 19), (.receive, 85), (.commit, 30), (.run, 17),
+    ]
+    var start: UInt64 = 0
+    handoff.phases = durations.map { name, duration in
+      defer { start += duration }
+      return Phase(name: name, startMicroseconds: start, durationMicroseconds: duration)
+    }
+    handoff.durationMicroseconds = start
+    handoff.blackoutMicroseconds = 9312 + waits
+    if !isOver {
+      handoff.outcome = .inProgress
+      handoff.epochAfter = nil
+      handoff.successor = nil
+      handoff.blackoutMicroseconds = nil
+      handoff.phases = Array(handoff.phases.prefix(5))
+      handoff.phases[4].durationMicroseconds = nil
+      handoff.durationMicroseconds = 1141 + waits
+    }
+    return handoff
+  }
+
+  /// The rows of the phases, without their figures.
+  private func bars(_ handoff: Handoff) -> [Substring] {
+    picture(handoff, width: 100).split(separator: "\n").filter { $0.contains("█") || $0.contains("▒") }
+      .map { $0.dropFirst(40) }
+  }
+
+  @Test("gives the time that a parked guest waits a scale of its own, be it milliseconds or hours")
+  func goldenParked() {
+    #expect(picture(parked(waits: 48_000), width: 100) == Golden.parked100)
+    // However long it waits, what happens before and after is drawn alike.
+    #expect(bars(parked(waits: 48_000)) == bars(parked(waits: 7_200_000_000)))
+  }
+
+  @Test("of a parked guest that still waits ends with its waiting")
+  func stillParked() {
+    let text = picture(parked(waits: 7_200_000_000, isOver: false), width: 100)
+    #expect(text.contains("waits 120 min 0 s"))
+    #expect(text.contains("attach"))
+    #expect(text.split(separator: "\n").last.map { $0.hasSuffix("in custody") } == true)
   }
 
   @Test("shortens a figure that its part has no room for")

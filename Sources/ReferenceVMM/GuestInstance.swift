@@ -65,9 +65,12 @@ final class GuestInstance {
     return ram
   }
 
-  /// Makes everything for a guest that still runs at its source. Writes no guest RAM.
+  /// Makes everything for a guest that is not here yet. Writes no guest RAM.
+  ///
+  /// - Parameter prepareRAM: Called with the guest's RAM as soon as it is mapped.
   static func successor(
-    _ options: VMMOptions, kind: MachineKind, manifest: Manifest, parts: consuming Offer.Parts
+    _ options: VMMOptions, kind: MachineKind, manifest: Manifest, parts: consuming Offer.Parts,
+    prepareRAM: (SharedMapping) -> Void
   ) throws -> GuestInstance {
     guard manifest.files.count == 1, manifest.regions.count == 1,
       manifest.regions[0].byteCount == UInt64(options.configuration.ramBytes),
@@ -89,7 +92,8 @@ final class GuestInstance {
     guard var ram = parts.ram.popFirst() else {
       throw BatonError.unacceptable(.descriptorMismatch, "the offer has no RAM")
     }
-    var mapping = try SharedMapping(ram, byteCount: options.configuration.ramBytes, populate: true)
+    var mapping = try SharedMapping(ram, byteCount: options.configuration.ramBytes)
+    prepareRAM(mapping)
     let original = mapping
     if options.misbehaviour == .copyRAM {
       ram = try freshRAM(options)

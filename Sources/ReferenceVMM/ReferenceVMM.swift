@@ -1,6 +1,7 @@
 import Baton
 import BatonWire
 import LinuxOS
+import Systemd
 
 /// The reference VMM: comes to the registry, starts a fresh guest or takes one over, and runs it.
 public enum ReferenceVMM {
@@ -16,23 +17,47 @@ public enum ReferenceVMM {
       try occupyStandardNumbers()
       log = try VMMLog(options)
     } catch {
-      StandardStream.error.write("baton-vmm: \(options.guest): opening the event log: \(error)\n")
+      let sentence = "opening the event log: \(error)"
+      VMMLog.say(.error, sentence, guest: options.guest)
+      ServiceManager.failed(status: sentence, code: error.code)
       return VMMOutcome.failed.exitStatus
     }
+    let outcome = outcome(options, log)
+    switch outcome {
+    case .released, .ended: break
+    case .failed, .refused:
+      let problem = log.problem
+      ServiceManager.failed(status: problem?.sentence ?? "\(outcome)", code: problem?.code)
+    }
+    return outcome.exitStatus
+  }
+
+  /// Says what is wrong with the settings of a guest that is not even tried.
+  public static func refuse(_ problems: GuestSettings.Problems, guest: String) -> Int32 {
+    for sentence in problems.sentences { VMMLog.say(.error, "settings: \(sentence)", guest: guest) }
+    ServiceManager.failed(
+      status: "settings: " + problems.sentences.joined(separator: "; "), code: nil)
+    return VMMOutcome.usageStatus
+  }
+
+  private static func outcome(_ options: VMMOptions, _ log: VMMLog) -> VMMOutcome {
     do {
       try ThisProcess.hideMemory()
       let signals = try SignalQueue()
-      return try live(options, signals, log).exitStatus
+      return try live(options, signals, log)
     } catch let error as BatonError {
-      log.say("\(error)")
-      if case .refused(let refusal, let text) = error {
+      switch error {
+      case .refused(let refusal, let text):
+        log.fail("\(error): \(refusal.sentence)")
         log.event("refused", [("refusal", .text("\(refusal)")), ("text", .text(text))])
-        return VMMOutcome.refused(refusal).exitStatus
+        return .refused(refusal)
+      case .system(let cause, doing: _): log.fail("\(error)", code: cause.code)
+      case .malformed, .registryUnreachable, .unacceptable, .badState: log.fail("\(error)")
       }
-      return VMMOutcome.failed.exitStatus
+      return .failed
     } catch {
-      log.say("\(error)")
-      return VMMOutcome.failed.exitStatus
+      log.fail("\(error)", code: (error as? SystemError)?.code)
+      return .failed
     }
   }
 
@@ -61,10 +86,15 @@ public enum ReferenceVMM {
   private static func live(
     _ options: VMMOptions, _ signals: SignalQueue, _ log: VMMLog
   ) throws -> VMMOutcome {
+    let startedAt = MonotonicClock.now()
+    let early = try EarlyEnd(signals, log)
+    let patience = try TimeoutExtension(limit: longestStart)
     let (kind, reason) = try vcpus(options)
-    if let reason { log.say(reason) }
+    if let reason { log.say(.notice, reason) }
     log.event(
-      "started", [("guest", .text(options.guest)), ("vcpus", .text(kind == .kvm ? "kvm" : "software"))])
+      "started", [("guest", .text(options.guest)), ("vcpus", .text(kind == .kvm ? "kvm" : "software"))],
+      at: startedAt)
+    log.status(.waitingForRegistry(path: options.registry))
     let identity = VMMIdentity(
       registry: options.registry, guest: options.guest, build: options.build,
       reads: ReadableFormats(
@@ -72,21 +102,29 @@ public enum ReferenceVMM {
         features: MachineStateFormat.knownFeatures))
     let applicant = try Applicant(
       identity, isFresh: options.isFresh, patienceMilliseconds: options.patienceMilliseconds)
+    if applicant.isSuccessor { log.status(.waitingForDecision) }
     switch try applicant.awaitAdmission(milliseconds: options.patienceMilliseconds) {
     case .released(let refusal): return log.released(refusal)
     case .offered(let offer):
-      return try SuccessorRole(options: options, kind: kind, signals: signals, log: log).take(offer)
+      return try SuccessorRole(
+        options: options, kind: kind, signals: signals, log: log, early: early, patience: patience
+      ).take(offer)
     case .firstOwner(let permit):
+      early.close()
+      log.status(.startingGuest)
+      log.say(.notice, "nobody has the guest: it is started anew")
       let instance = try GuestInstance.fresh(options, kind: kind)
       let epoch = permit.epoch
       let running = try permit.run(manifest: try instance.manifest()) {
         do throws(MachineError) {
           try instance.machine.start()
         } catch {
-          log.say("the guest cannot start: \(error)")
+          log.say(.error, "the guest cannot start: \(error)")
         }
         return instance.machine.waitForFirstInstruction(timeoutNanoseconds: 1_000_000_000) ?? 0
       }
+      ServiceManager.ready(status: VMMStatus.runningAnew(epoch: epoch).text)
+      patience.stop()
       log.event(
         "running",
         [
@@ -96,4 +134,7 @@ public enum ReferenceVMM {
       return try SourceRole(instance: instance, signals: signals, log: log).own(running)
     }
   }
+
+  /// For how long a service manager is asked for more time to start in, in nanoseconds.
+  private static let longestStart: UInt64 = 1_800_000_000_000
 }

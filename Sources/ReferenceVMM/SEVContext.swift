@@ -75,7 +75,15 @@ final class SEVContext {
     var session = try SEVDevice.model(socketPath: options.modelSocket).openSession()
     let handoff = try resolve(options, &session)
     let encryptedVCPUs = facts.hasEncryptedState ? options.configuration.vcpuCount : 0
-    let machine = try SEVMachine(&session, isInitialized: isInitialized, encryptedVCPUs: encryptedVCPUs)
+    let machine: SEVMachine
+    do throws(SEVError) {
+      machine = try SEVMachine(&session, isInitialized: isInitialized, encryptedVCPUs: encryptedVCPUs)
+    } catch {
+      guard error.attempt == .command(.esInitialize), error.reason == .notSupported else { throw error }
+      throw MachineError.unusableConfiguration(
+        "this host has no SEV-ES: its firmware has to keep address-space identifiers for it (sevmodeld: --es-asids); "
+          + "or the guest goes without (BATON_SEV_ES=no, without --sev-es)")
+    }
     // Neither way tells the VM where the firmware device is: it looks at number 0.
     try session.openFirmware(at: firmwareNumber)
     return SEVContext(

@@ -1,27 +1,41 @@
 import LinuxOS
 
 /// Signals by which people and units talk to a VMM.
-final class SignalQueue {
+final class SignalQueue: Sendable {
   enum Request {
-    /// SIGTERM, SIGINT: end the guest properly.
-    case end
+    /// SIGTERM: end the guest properly, or let it be parked when the unit is restarted.
+    case terminate
+    /// SIGINT: end the guest properly.
+    case interrupt
     /// SIGUSR1: write the guest's report.
     case report
   }
 
-  private let descriptor: SignalDescriptor
+  private let ending: SignalDescriptor
+  private let reporting: SignalDescriptor
 
   /// Call it before any other thread exists.
-  init() throws(SystemError) { descriptor = try SignalDescriptor([15, 2, 10]) }
+  init() throws(SystemError) {
+    ending = try SignalDescriptor([15, 2])
+    reporting = try SignalDescriptor([10])
+  }
 
   func next() -> Request? {
-    guard let signal = descriptor.next() else { return nil }
-    return signal == 10 ? .report : .end
+    if let signal = ending.next() { return signal == 15 ? .terminate : .interrupt }
+    return reporting.next() == nil ? nil : .report
   }
 
   /// Waits for a signal or for another descriptor.
   func wait(also other: Int32, timeoutNanoseconds: UInt64?) throws(SystemError) {
-    var interests = [Poller.Interest(other), Poller.Interest(descriptor.descriptor.number)]
+    var interests = [
+      Poller.Interest(other), Poller.Interest(ending.descriptor.number),
+      Poller.Interest(reporting.descriptor.number),
+    ]
     _ = try Poller.wait(&interests, timeoutNanoseconds: timeoutNanoseconds)
+  }
+
+  /// Waits for a signal that asks for the end, and leaves it where it is.
+  func waitForEnd() throws(SystemError) {
+    _ = try Poller.waitReadable(ending.descriptor.number, timeoutNanoseconds: nil)
   }
 }

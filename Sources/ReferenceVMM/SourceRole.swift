@@ -2,13 +2,26 @@ import Baton
 import BatonWire
 import LinuxOS
 import SEVABI
+import Systemd
 
 /// The VMM as the guest's owner: it runs the guest, hands it over when asked, and takes it back only
 /// when ordered.
-struct SourceRole {
+final class SourceRole {
   let instance: GuestInstance
   let signals: SignalQueue
   let log: VMMLog
+  /// The handoff that is being prepared, of which nothing is frozen yet.
+  private(set) var attempt: UInt64?
+  /// What a signal asked for.
+  var stop: StopPlan?
+  /// Keeps the service manager from killing a guest that waits to be parked.
+  var patience: TimeoutExtension?
+
+  init(instance: GuestInstance, signals: SignalQueue, log: VMMLog) {
+    self.instance = instance
+    self.signals = signals
+    self.log = log
+  }
 
   /// Runs until the guest is released or ends; how the process's life ended.
   func own(_ guest: consuming RunningGuest) throws -> VMMOutcome {
@@ -22,15 +35,19 @@ struct SourceRole {
         continue
       }
       switch signals.next() {
-      case .end:
-        try end(consume running)
-        return .ended
+      case .terminate: takeUp(.terminate)
+      case .interrupt: takeUp(.interrupt)
       case .report: log.report(instance)
-      case nil:
-        if let failure = instance.machine.failure { log.sayOnce("the guest cannot go on: \(failure)") }
-        try signals.wait(
-          also: running.descriptor, timeoutNanoseconds: running.descriptor < 0 ? 50_000_000 : nil)
+      case nil: break
       }
+      if let stop, let reason = try advance(stop, &running) {
+        try end(consume running, reason)
+        return .ended
+      }
+      if let failure = instance.machine.failure { log.sayOnce(.error, "the guest cannot go on: \(failure)") }
+      try signals.wait(
+        also: running.descriptor,
+        timeoutNanoseconds: waitingTime(isConnected: running.descriptor >= 0))
       guest = consume running
     }
     return .failed
@@ -42,6 +59,7 @@ struct SourceRole {
     switch order {
     case .prepare(let handoff): try offer(handoff, &guest)
     case .attemptOver(let handoff):
+      attemptEnded(epoch: guest.epoch)
       instance.dropTakeBack()
       log.event("attemptOver", [("handoff", .number(handoff))])
     case .preflight: try guest.report(Preflight(instance).checks())
@@ -51,17 +69,29 @@ struct SourceRole {
     return .goesOn(guest)
   }
 
-  private func end(_ guest: consuming RunningGuest) throws {
+  /// The guest runs on here.
+  private func attemptEnded(epoch: UInt64) {
+    attempt = nil
+    stop?.attemptEnded(now: MonotonicClock.now())
+    log.status(stop == nil ? .running(epoch: epoch) : .parking)
+  }
+
+  private func end(_ guest: consuming RunningGuest, _ reason: StopIntent.Reason) throws {
+    let (level, text) = reason.sentence
+    log.say(level, text)
+    log.status(.ending)
     instance.machine.stop()
     log.report(instance)
     do {
       try instance.sev?.retire()
     } catch {
-      log.say("the ended guest's memory could not be unregistered: \(error)")
+      log.say(.warning, "the ended guest's memory could not be unregistered: \(error)")
     }
     try guest.end()
     instance.machine.end()
     log.event("ended")
+    log.say(.notice, "the guest has ended")
+    log.status(.ended)
   }
 
   enum Next: ~Copyable {
@@ -73,15 +103,24 @@ struct SourceRole {
 
   private func offer(_ handoff: UInt64, _ running: inout RunningGuest) throws {
     CrashPoint.sourcePrepare.reached()
+    if instance.options.misbehaviour == .declineHandoff {
+      try running.decline(handoff: handoff, .sourceDeclined, "this VMM declines every handoff")
+      stop?.attemptEnded(now: MonotonicClock.now(), because: "this VMM declines every handoff")
+      return
+    }
     let manifest = try instance.manifest()
     do {
       try instance.prepareTakeBack()
     } catch {
-      try running.decline(
-        handoff: handoff, .sourceDeclined, "no VM to take the guest back into: \(error)")
+      let reason = "no VM to take the guest back into: \(error)"
+      log.say(.warning, "handoff \(handoff) is declined, \(reason)")
+      stop?.attemptEnded(now: MonotonicClock.now(), because: reason)
+      try running.decline(handoff: handoff, .sourceDeclined, reason)
       return
     }
     let named = try instance.namedDescriptors()
+    attempt = handoff
+    log.status(.offered(handoff: handoff))
     try running.offer(
       handoff: handoff, manifest, ram: [instance.ram.number],
       vm: manifest.hasVM ? instance.sev?.vmNumber : nil, named: named.borrowedNumbers,
@@ -91,6 +130,11 @@ struct SourceRole {
   }
 
   // MARK: Freeze to verdict
+
+  private func goesOn(_ running: consuming RunningGuest) -> Next {
+    attemptEnded(epoch: running.epoch)
+    return .goesOn(running)
+  }
 
   private func handOver(_ running: consuming RunningGuest, _ handoff: UInt64) throws -> Next {
     let since = MonotonicClock.now()
@@ -102,8 +146,8 @@ struct SourceRole {
     do {
       state = try machine.saveState(format: instance.options.stateFormat)
     } catch {
-      log.say("saving the guest's state failed, it goes on here: \(error)")
-      return .goesOn(try frozen.goOn { resume(machine) })
+      log.say(.error, "saving the guest's state failed, it goes on here: \(error)")
+      return goesOn(try frozen.goOn { resume(machine) })
     }
     var secret = [UInt8](repeating: 0, count: InfoToken.byteCount)
     defer { SecureBytes.wipe(&secret) }
@@ -112,16 +156,16 @@ struct SourceRole {
         let token = try sev.send()
         token.write(into: &secret, at: 0)
       } catch {
-        log.say("LOCAL_SEND failed, the guest goes on here: \(error)")
-        return .goesOn(try frozen.goOn { resume(machine) })
+        log.say(.error, "LOCAL_SEND failed, the guest goes on here: \(error)")
+        return goesOn(try frozen.goOn { resume(machine) })
       }
       frozen.gaveUpContext()
       CrashPoint.sourceContextSent.reached()
     }
     if frozen.isOverdue {
-      log.say("the time to stage is over, the guest goes on here")
+      log.say(.warning, "the time to stage is over, the guest goes on here")
       if instance.sev?.way == .token, takeBack(secret, state) != true { return .over(.failed) }
-      return .goesOn(try frozen.goOn { runTakenBack(state) })
+      return goesOn(try frozen.goOn { runTakenBack(state) })
     }
     let staged = try frozen.stage(state: state, lastInstruction: lastInstruction) { envelope in
       for (index, byte) in secret.enumerated() { envelope[StateEnvelope.batonOffset + index] = byte }
@@ -139,8 +183,10 @@ struct SourceRole {
       takingBack: { vms in takeBack(secret, state, alsoOutOf: vms.borrowedNumbers) },
       alarm: {
         log.say(
+          .warning,
           "the registry has been gone or silent for its deadline; the guest waits paused here, "
             + "start batond or ask batonctl show \(instance.options.guest)")
+        log.status(.registryGone)
       })
     switch consume verdict {
     case .release(let refusal): return .over(release(refusal))
@@ -153,6 +199,7 @@ struct SourceRole {
       }
       instance.dropTakeBack()
       log.event("running", [("epoch", .number(epoch)), ("takenBack", .number(1))])
+      attemptEnded(epoch: epoch)
       return .goesOn(running)
     }
   }
@@ -177,13 +224,13 @@ struct SourceRole {
     case .taken: break
     case .used: return false
     case .untouched(let error), .unknown(let error):
-      log.say("taking the guest back: \(error); it waits paused here, ask batonctl show")
+      log.say(.error, "taking the guest back: \(error); it waits paused here, ask batonctl show")
       return nil
     }
     do {
       try instance.switchToSpare(restoring: state)
     } catch {
-      log.say("the guest was taken back and its state cannot be restored: \(error)")
+      log.say(.error, "the guest was taken back and its state cannot be restored: \(error)")
       return nil
     }
     CrashPoint.sourceTookBack.reached()
@@ -201,7 +248,7 @@ struct SourceRole {
       case .loaded, .prepared, .running, .ended: break
       }
     } catch {
-      log.say("the guest taken back cannot run: \(error)")
+      log.say(.error, "the guest taken back cannot run: \(error)")
     }
   }
 
@@ -209,7 +256,7 @@ struct SourceRole {
     do {
       try machine.resume()
     } catch {
-      log.say("the guest cannot go on in place: \(error)")
+      log.say(.error, "the guest cannot go on in place: \(error)")
     }
   }
 
@@ -222,8 +269,16 @@ struct SourceRole {
       resume(instance.machine)
       while true { try? signals.wait(also: -1, timeoutNanoseconds: nil) }
     }
-    // Unmapping RAM keeps a core busy for milliseconds, and the successor's vCPUs are just being woken.
-    _ = try? Poller.waitReadable(-1, timeoutNanoseconds: Self.courtesyNanoseconds)
+    let isParked = stop?.intent == .park
+    if !isParked {
+      // Unmapping RAM keeps a core busy for milliseconds, and the successor's vCPUs are just being woken.
+      _ = try? Poller.waitReadable(-1, timeoutNanoseconds: Self.courtesyNanoseconds)
+    }
+    if refusal == nil {
+      let end: VMMStatus = isParked ? .parked : .released
+      log.say(.info, end.text)
+      log.status(end)
+    }
     instance.machine.end()
     return log.released(refusal)
   }

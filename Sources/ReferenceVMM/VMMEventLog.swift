@@ -3,7 +3,7 @@ import LinuxOS
 /// What the VMM tells the outside about its life: one JSON object a line.
 ///
 /// Numbers and names only; a baton never gets near it.
-struct VMMEventLog: ~Copyable {
+struct VMMEventLog: ~Copyable, Sendable {
   private let descriptor: OwnedDescriptor?
 
   init(_ descriptor: consuming OwnedDescriptor?) { self.descriptor = descriptor }
@@ -17,8 +17,10 @@ struct VMMEventLog: ~Copyable {
   }
 
   /// Writes one line; an event that cannot be written is lost, the guest matters more.
-  borrowing func write(_ event: String, _ fields: [(String, Value)] = []) {
-    let now = MonotonicClock.now()
+  ///
+  /// - Parameter moment: `CLOCK_MONOTONIC` of what happened, in nanoseconds; nil for now.
+  borrowing func write(_ event: String, _ fields: [(String, Value)] = [], at moment: UInt64? = nil) {
+    let now = moment ?? MonotonicClock.now()
     let pid = UInt64(ThisProcess.pid)
     let line = Self.json(
       .object([("event", .text(event)), ("pid", .number(pid)), ("at", .number(now))] + fields))

@@ -1,11 +1,20 @@
-public import BatonWire
+import BatonWire
 import LinuxOS
 import SEVABI
+import Synchronization
+import Systemd
 
-/// What the VMM says: sentences for people on stderr, events as JSON lines where asked for.
-final class VMMLog {
+/// What the VMM says: sentences for people on stderr, a status for its unit, events as JSON lines where asked for.
+final class VMMLog: Sendable {
   private let guest: String
   private let events: VMMEventLog
+  private let memory = Mutex(Memory())
+
+  private struct Memory {
+    var lastSaid = ""
+    /// Why this process does not do what it was started for.
+    var problem: (sentence: String, code: Int32?)?
+  }
 
   init(_ options: VMMOptions) throws(SystemError) {
     guest = options.guest
@@ -13,28 +22,52 @@ final class VMMLog {
       try options.events.map { place throws(SystemError) in try GuestInstance.open(place) })
   }
 
+  // MARK: For people
+
   /// One line for people.
-  func say(_ sentence: String) { StandardStream.error.write("baton-vmm: \(guest): \(sentence)\n") }
+  func say(_ level: ServiceLog.Level = .info, _ sentence: String) {
+    Self.say(level, sentence, guest: guest)
+  }
 
-  private var lastSaid = ""
+  /// The same before there is a log.
+  static func say(_ level: ServiceLog.Level, _ sentence: String, guest: String) {
+    StandardStream.error.write(JournalStream.lines(level, "baton-vmm: \(guest): \(sentence)"))
+  }
 
-  /// Like ``say(_:)``, but not again as long as nothing else is said this way.
-  func sayOnce(_ sentence: String) {
-    guard sentence != lastSaid else { return }
-    lastSaid = sentence
-    say(sentence)
+  /// Like ``say(_:_:)``, but not again as long as nothing else is said this way.
+  func sayOnce(_ level: ServiceLog.Level, _ sentence: String) {
+    let isNew = memory.withLock { memory in
+      defer { memory.lastSaid = sentence }
+      return memory.lastSaid != sentence
+    }
+    if isNew { say(level, sentence) }
+  }
+
+  /// Says why this process does not do what it was started for; the unit's last status is the same.
+  func fail(_ sentence: String, code: Int32? = nil) {
+    memory.withLock { $0.problem = (sentence, code) }
+    say(.error, sentence)
+  }
+
+  /// What ``fail(_:code:)`` said last.
+  var problem: (sentence: String, code: Int32?)? { memory.withLock { $0.problem } }
+
+  /// One line for `systemctl status`.
+  func status(_ status: VMMStatus) { ServiceManager.say(status: status.text) }
+
+  // MARK: For programs
+
+  /// - Parameter at: `CLOCK_MONOTONIC` of what happened, in nanoseconds; nil for now.
+  func event(_ name: String, _ fields: [(String, VMMEventLog.Value)] = [], at moment: UInt64? = nil) {
+    events.write(name, fields, at: moment)
   }
 
   /// The registry let this process go.
   func released(_ refusal: Refusal?) -> VMMOutcome {
     event("released", refusal.map { [("refusal", .text("\($0)"))] } ?? [])
     guard let refusal else { return .released }
-    say("released: \(refusal)")
+    fail("released by the registry (\(refusal)): \(refusal.sentence)")
     return .refused(refusal)
-  }
-
-  func event(_ name: String, _ fields: [(String, VMMEventLog.Value)] = []) {
-    events.write(name, fields)
   }
 
   /// The guest's own verdict.
@@ -49,30 +82,9 @@ final class VMMLog {
       do {
         fields.append(("guestState", .number(UInt64(try sev.guestStatus().state))))
       } catch {
-        say("the firmware does not tell the guest's state: \(error)")
+        say(.warning, "the firmware does not tell the guest's state: \(error)")
       }
     }
     events.write("report", fields)
-  }
-}
-
-/// How the life of a VMM process ended.
-public enum VMMOutcome: Hashable, Sendable {
-  /// The guest went to its successor.
-  case released
-  /// The guest ended by request.
-  case ended
-  /// Something failed; stderr says what and where the guest is.
-  case failed
-  /// The registry, or this process itself, said no.
-  case refused(Refusal)
-
-  /// 0 when all went as it should, else 1 or the refusal's own status.
-  public var exitStatus: Int32 {
-    switch self {
-    case .released, .ended: 0
-    case .failed: 1
-    case .refused(let refusal): refusal.exitCode
-    }
   }
 }

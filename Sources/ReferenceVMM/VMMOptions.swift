@@ -12,6 +12,8 @@ public struct VMMOptions: Sendable {
     case returnBaton = "return-baton"
     /// Declines every offer.
     case decline
+    /// Declines, as source, every handoff.
+    case declineHandoff = "decline-handoff"
     /// Runs the guest in a copy of its RAM, as if it could be copied.
     case copyRAM = "copy-ram"
   }
@@ -46,6 +48,10 @@ public struct VMMOptions: Sendable {
   public var stateFormat: UInt16
   public var misbehaviour: Misbehaviour?
 
+  /// Version and build id of this program: `baton-vmm 0.1.0 build-id 5b90b7…`.
+  public static let ownBuild =
+    "baton-vmm \(ProgramVersion.text)" + (BuildID.ofThisProgram.map { " build-id \($0)" } ?? "")
+
   public init(guest: String, configuration: MachineConfiguration) {
     self.guest = guest
     self.configuration = configuration
@@ -59,7 +65,7 @@ public struct VMMOptions: Sendable {
     named = []
     givesCustody = true
     isFresh = false
-    build = "baton-vmm"
+    build = Self.ownBuild
     patienceMilliseconds = 60_000
     stateFormat = MachineStateFormat.current
   }

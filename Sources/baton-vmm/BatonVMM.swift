@@ -6,6 +6,10 @@ extension VMMOptions.SEVChoice: ExpressibleByArgument {}
 extension HandoffChoice: ExpressibleByArgument {}
 extension VMMOptions.Misbehaviour: ExpressibleByArgument {}
 extension MachineKindChoice: ExpressibleByArgument {}
+extension HugePages: ExpressibleByArgument {}
+extension ByteCount: ExpressibleByArgument {
+  public init?(argument: String) { self.init(text: argument) }
+}
 
 @main
 struct BatonVMM: ParsableCommand {
@@ -14,11 +18,12 @@ struct BatonVMM: ParsableCommand {
     abstract: "Run a guest, or take it over from the VMM that runs it.",
     discussion: """
       The same command line starts a fresh guest and becomes the successor of a running one; the \
-      registry decides. SIGTERM ends the guest properly, SIGUSR1 writes the guest's report to --events.
+      registry decides. SIGTERM ends the guest properly, or, in a unit that is restarted, leaves it in the \
+      registry's custody for the next VMM; SIGUSR1 writes the guest's report to --events.
 
-      Exit status: 0 the guest went to its successor or ended; 1 something failed, stderr says what \
-      and where the guest is; 64 usage. A refusal ends with the status that batonctl has for it: 3 the \
-      guest is safe where it was, 4 it is lost, 7 not allowed, 10 another owner or successor is there, \
+      Exit status: 0 the guest went to its successor or into custody, or ended; 1 something failed, stderr says \
+      what and where the guest is; 64 usage or settings. A refusal ends with the status that batonctl has for it: \
+      3 the guest is safe where it was, 4 it is lost, 7 not allowed, 10 another owner or successor is there, \
       11 ask batonctl where it stands, 12 it has ended, 1 nothing was tried.
       """,
     version: ProgramVersion.text)
@@ -26,33 +31,41 @@ struct BatonVMM: ParsableCommand {
   @Option(help: "The guest's name: a letter or digit, then up to 62 of letters, digits, _ . -")
   var vm: String
 
-  @Option(help: "Guest RAM, such as 256M or 1G.")
-  var memory = ByteCount(bytes: 1 << 30)
+  @Flag(
+    help: "Read the settings from BATON_… variables, as baton-guest.conf(5) has them; options go before them."
+  )
+  var settingsFromEnvironment = false
 
-  @Option(help: "How many vCPUs.")
-  var vcpus = 2
+  @Option(help: "Guest RAM, such as 256M or 1G. (default: 1G)")
+  var memory: ByteCount?
 
-  @Option(help: "Real vCPUs of /dev/kvm, software ones, or whichever there is.")
-  var vcpu = MachineKindChoice.auto
+  @Option(help: "How many vCPUs. (default: 2)")
+  var vcpus: Int?
 
-  @Option(help: "Make the guest a SEV guest of the software model.")
-  var sev = VMMOptions.SEVChoice.none
+  @Option(help: "Real vCPUs of /dev/kvm, software ones, or whichever there is. (default: auto)")
+  var vcpu: MachineKindChoice?
+
+  @Option(help: "Make the guest a SEV guest of the software model. (default: none)")
+  var sev: VMMOptions.SEVChoice?
 
   @Flag(help: "Encrypt the guest's register state too (SEV-ES); a successor learns it from its source.")
   var sevEs = false
 
   @Option(
-    help: "How a SEV guest is handed on: by LOCAL_SEND's token, by moving its context, or as the host can.")
-  var handoff = HandoffChoice.auto
+    help: """
+      How a SEV guest is handed on: by LOCAL_SEND's token, by moving its context, or as the host can. \
+      (default: auto)
+      """)
+  var handoff: HandoffChoice?
 
-  @Option(help: "Socket of sevmodeld.")
-  var modelSocket = "/run/baton/sevmodeld"
+  @Option(help: "Socket of sevmodeld. (default: /run/baton/sevmodeld)")
+  var modelSocket: String?
 
-  @Option(help: "Socket of the registry, batond.")
-  var registry = "/run/baton/handoff"
+  @Option(help: "Socket of the registry, batond. (default: /run/baton/handoff)")
+  var registry: String?
 
-  @Option(help: "Huge pages for guest RAM: none, 2M or 1G.")
-  var hugepages = HugePages.none
+  @Option(help: "Huge pages for guest RAM. (default: none)")
+  var hugepages: HugePages?
 
   @Option(help: "Disk image; opened by the first owner only, its lock travels.")
   var disk: String?
@@ -66,17 +79,17 @@ struct BatonVMM: ParsableCommand {
   @Option(help: "Where events go as JSON lines: a path, or fd:N.")
   var events: String?
 
-  @Option(help: "How much of the time each software vCPU works, in percent.")
-  var duty = 100
+  @Option(help: "How much of the time each software vCPU works, in percent. (default: 100)")
+  var duty: Int?
 
-  @Option(help: "How long to wait for the registry and its decisions, in milliseconds.")
-  var patience: UInt64 = 60_000
+  @Option(help: "How long to wait for the registry and its decisions, in milliseconds. (default: 60000)")
+  var patience: UInt64?
 
-  @Option(help: "What the registry shows as this binary's build.")
-  var build = "baton-vmm \(ProgramVersion.text)"
+  @Option(help: "What the registry shows as this binary's build. (default: version and build id)")
+  var build: String?
 
   @Option(help: "Write device state in this older format.")
-  var stateFormat: UInt16 = MachineStateFormat.current
+  var stateFormat: UInt16?
 
   @Flag(help: "Keep VM descriptors out of the registry's custody: a staged guest may die with its VMM.")
   var noCustody = false
@@ -88,64 +101,49 @@ struct BatonVMM: ParsableCommand {
   var misbehave: VMMOptions.Misbehaviour?
 
   func validate() throws {
-    if sevEs, sev == .none { throw ValidationError("--sev-es needs a SEV guest: --sev model") }
+    if sevEs, sev == VMMOptions.SEVChoice.none || sev == nil && !settingsFromEnvironment {
+      throw ValidationError("--sev-es needs a SEV guest: --sev model")
+    }
   }
 
   func run() throws {
-    var options = VMMOptions(
-      guest: vm,
-      configuration: MachineConfiguration(
-        ramBytes: memory.bytes, vcpuCount: vcpus, dutyPercent: duty))
-    options.pages = hugepages.pages
-    options.kind = vcpu
-    options.sev = sev
-    options.handoff = handoff
-    options.encryptsState = sevEs
-    options.modelSocket = modelSocket
-    options.registry = registry
-    options.diskPath = disk
-    options.console = console
-    options.events = events
-    options.named = named.map { ($0.name, $0.number) }
-    options.givesCustody = !noCustody
-    options.isFresh = fresh
-    options.build = build
-    options.patienceMilliseconds = patience
-    options.stateFormat = stateFormat
-    options.misbehaviour = misbehave
-    let status = ReferenceVMM.run(options)
+    let status: Int32
+    do throws(GuestSettings.Problems) {
+      status = ReferenceVMM.run(try options())
+    } catch {
+      status = ReferenceVMM.refuse(error, guest: vm)
+    }
     if status != 0 { throw ExitCode(status) }
   }
-}
 
-/// A size in bytes with an optional suffix K, M or G (powers of 1024).
-struct ByteCount: ExpressibleByArgument {
-  let bytes: Int
-
-  init(bytes: Int) { self.bytes = bytes }
-
-  init?(argument: String) {
-    let shifts: [Character: Int] = ["K": 10, "M": 20, "G": 30]
-    let shift = argument.last.flatMap { shifts[Character($0.uppercased())] }
-    let digits = shift == nil ? argument[...] : argument.dropLast()
-    guard let number = Int(digits), number > 0, number <= Int.max >> (shift ?? 0) else { return nil }
-    bytes = number << (shift ?? 0)
-  }
-
-  var defaultValueDescription: String { "\(bytes >> 20)M" }
-}
-
-enum HugePages: String, ExpressibleByArgument, CaseIterable {
-  case none
-  case twoMebibytes = "2M"
-  case oneGibibyte = "1G"
-
-  var pages: PageSize {
-    switch self {
-    case .none: .base
-    case .twoMebibytes: .twoMebibytes
-    case .oneGibibyte: .oneGibibyte
-    }
+  /// What the environment says, if it is asked, and then what the command line says.
+  private func options() throws(GuestSettings.Problems) -> VMMOptions {
+    var options =
+      settingsFromEnvironment
+      ? try GuestSettings.read(
+        ThisProcess.environment(beginningWith: GuestSettings.prefix), guest: vm)
+      : VMMOptions(guest: vm, configuration: MachineConfiguration(ramBytes: 1 << 30, vcpuCount: 2))
+    options.configuration.ramBytes = memory?.bytes ?? options.configuration.ramBytes
+    options.configuration.vcpuCount = vcpus ?? options.configuration.vcpuCount
+    options.configuration.dutyPercent = duty ?? options.configuration.dutyPercent
+    options.pages = hugepages?.pages ?? options.pages
+    options.kind = vcpu ?? options.kind
+    options.sev = sev ?? options.sev
+    options.handoff = handoff ?? options.handoff
+    options.encryptsState = sevEs || options.encryptsState
+    options.modelSocket = modelSocket ?? options.modelSocket
+    options.registry = registry ?? options.registry
+    options.diskPath = disk ?? options.diskPath
+    options.console = console ?? options.console
+    options.events = events ?? options.events
+    options.named = named.map { ($0.name, $0.number) }
+    options.givesCustody = !noCustody && options.givesCustody
+    options.isFresh = fresh
+    options.build = build ?? options.build
+    options.patienceMilliseconds = patience ?? options.patienceMilliseconds
+    options.stateFormat = stateFormat ?? options.stateFormat
+    options.misbehaviour = misbehave ?? options.misbehaviour
+    return options
   }
 }
 

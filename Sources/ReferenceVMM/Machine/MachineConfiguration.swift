@@ -35,14 +35,18 @@ public struct MachineConfiguration: Hashable, Sendable {
 
   /// The smallest guest RAM in bytes.
   public static let minimumRAMBytes = 16 << 20
+  /// The largest guest RAM in bytes: what the page tables have room for.
+  public static let maximumRAMBytes = 60 << 30
+  /// Guest RAM in bytes is a multiple of this.
+  public static let ramGranuleBytes = 2 << 20
 
   /// Checks every limit, before anything is made.
   func validate(mappedBytes: Int) throws(MachineError) {
-    if ramBytes < Self.minimumRAMBytes || ramBytes % (2 << 20) != 0 {
+    if ramBytes < Self.minimumRAMBytes || ramBytes % Self.ramGranuleBytes != 0 {
       throw .unusableConfiguration(
         "guest RAM of \(ramBytes) bytes is not a multiple of 2 MiB of at least 16 MiB")
     }
-    if ramBytes > 60 << 30 {
+    if ramBytes > Self.maximumRAMBytes {
       throw .unusableConfiguration(
         "guest RAM of \(ramBytes) bytes is above the 60 GiB that the page tables have room for")
     }

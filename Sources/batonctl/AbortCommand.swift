@@ -7,6 +7,10 @@ struct AbortCommand: ParsableCommand {
     discussion: """
       Before the guest is staged, the source simply goes on. After that the source is told to take the guest \
       back. A committed handoff cannot be ended: upgrade again to go back.
+
+      A guest may have the alarm that the journal was lost, so that nobody knows whether a successor has run it. \
+      There this command is your word that none has: the guest is given back to its source. If one has run it, \
+      do not use it.
       """)
 
   @OptionGroup var global: GlobalOptions

@@ -4,18 +4,21 @@ import RegistryInterface
 struct GuestTable {
   let guests: [Guest]
   let printer: Printer
+  /// What is known about the owners' programs, by guest.
+  var programs: [String: OwnerProgram] = [:]
 
   var lines: [String] {
     guard !guests.isEmpty else { return ["no guests"] }
     var table = TextTable([
-      .init("GUEST"), .init("STATE"), .init("WAY"), .init("EPOCH", numeric: true),
-      .init("PID", numeric: true), .init("MEMORY", numeric: true), .init("HANDOFF"),
+      .init("GUEST"), .init("STATE"), .init("WAY"), .init("EPOCH", numeric: true), .init("SLOT"),
+      .init("PID", numeric: true), .init("MEMORY", numeric: true), .init("BUILD"), .init("HANDOFF"),
     ])
     for guest in guests {
       table.append([
         .init(guest.name, .strong), .init(guest.state.words, Self.color(guest)), .init(guest.way.rawValue),
-        .init("\(guest.epoch)"), .init(guest.owner.map { "\($0.processId)" } ?? "-"),
-        .init(guest.memoryBytes == 0 ? "-" : PlainText.size(bytes: guest.memoryBytes)),
+        .init("\(guest.epoch)"), .init(guest.slot?.rawValue ?? "-"),
+        .init(guest.owner.map { "\($0.processId)" } ?? "-"),
+        .init(guest.memoryBytes == 0 ? "-" : PlainText.size(bytes: guest.memoryBytes)), build(guest),
         .init(underWay(guest) ?? last(guest)),
       ])
     }
@@ -50,6 +53,12 @@ struct GuestTable {
     }
   }
 
+  private func build(_ guest: Guest) -> TextTable.Cell {
+    let program = programs[guest.name]
+    let short = program?.buildId.map { String($0.prefix(8)) } ?? OwnerProgram.short(guest.owner?.buildId)
+    return program?.isOutdated == true ? .init("\(short) outdated", .notable) : .init(short)
+  }
+
   private func underWay(_ guest: Guest) -> String? {
     guard let handoff = guest.handoff else { return nil }
     var text = "\(handoff)"
@@ -61,6 +70,10 @@ struct GuestTable {
   }
 
   private func last(_ guest: Guest) -> String {
+    if let since = guest.waitingSinceRealtimeMicroseconds, guest.state == .waiting {
+      return "waits since \(Printer.time(since).prefix(19))Z"
+    }
+    if let sentence = guest.endSentence { return sentence }
     guard let outcome = guest.lastOutcome else { return "-" }
     var text = (guest.lastHandoff.map { "\($0) " } ?? "") + outcome.words
     if let blackout = guest.lastBlackoutMicroseconds { text += ", \(printer.duration(blackout))" }

@@ -1,11 +1,13 @@
 import LinuxOS
 import RegistryInterface
 
-/// Progress on standard error: one line that is drawn over itself on a terminal, else a line for each step.
+/// Progress on standard error: one line that is drawn over itself on a terminal, else lines. One guest is told
+/// step by step, of several only their ends.
 struct ProgressDisplay {
   private let printer: Printer
   private let total: Int
   private var done = 0
+  private var failed = 0
   private var current: [(guest: String, words: String)] = []
   private var isDrawn = false
 
@@ -18,16 +20,22 @@ struct ProgressDisplay {
   mutating func show(_ reply: UpgradeReply) {
     guard !printer.quiet else { return }
     guard printer.progressIsTerminal else {
-      if let line = Self.line(reply, printer) { printer.note(line) }
+      if total == 1, let line = Self.line(reply, printer) { printer.note(line) }
       return
     }
-    let words = reply.phase?.name.rawValue ?? (reply.step == .recorded ? "recorded" : reply.guest.state.words)
-    if let index = current.firstIndex(where: { $0.guest == reply.guest.name }) {
-      current[index].words = words
-    } else {
-      current.append((reply.guest.name, words))
+    set(
+      reply.guest.name,
+      reply.phase?.name.rawValue ?? (reply.step == .recorded ? "recorded" : reply.guest.state.words))
+  }
+
+  /// Shows what a successor's unit says about itself.
+  mutating func show(_ guest: String, unitSays text: String) {
+    guard !printer.quiet else { return }
+    if printer.progressIsTerminal {
+      set(guest, text)
+    } else if total == 1 {
+      printer.note(PlainText.clean("\(guest): \(text)"))
     }
-    draw()
   }
 
   /// Shows something that stays.
@@ -35,12 +43,22 @@ struct ProgressDisplay {
     guard !printer.quiet else { return }
     clear()
     printer.note(PlainText.clean(text))
+    draw()
   }
 
-  /// Forgets a guest.
-  mutating func ended(_ guest: String) {
+  /// Forgets a guest; tells its end if it is one of several.
+  mutating func ended(_ end: UpgradeEnd) {
     done += 1
-    current.removeAll { $0.guest == guest }
+    if end.failure != nil { failed += 1 }
+    current.removeAll { $0.guest == end.guest }
+    clear()
+    guard !printer.quiet, !printer.json, total > 1, end.failure == nil, let handoff = end.handoff else {
+      return
+    }
+    let blackout = handoff.blackoutMicroseconds.map { ", blackout \(printer.duration($0))" } ?? ""
+    printer.note(
+      PlainText.clean(
+        "[\(done)/\(total)] \(end.guest): handoff \(handoff.number) \(handoff.outcome.words)\(blackout)"))
   }
 
   /// Removes what is drawn over itself.
@@ -50,9 +68,20 @@ struct ProgressDisplay {
     isDrawn = false
   }
 
+  private mutating func set(_ guest: String, _ words: String) {
+    if let index = current.firstIndex(where: { $0.guest == guest }) {
+      current[index].words = words
+    } else {
+      current.append((guest, words))
+    }
+    draw()
+  }
+
   private mutating func draw() {
+    guard printer.progressIsTerminal, !current.isEmpty else { return }
     let width = (Terminal.columns(2) ?? 80) - 1
-    let text = "[\(done)/\(total)] " + current.map { "\($0.guest) \($0.words)" }.joined(separator: ", ")
+    let count = failed == 0 ? "[\(done)/\(total)] " : "[\(done)/\(total), \(failed) failed] "
+    let text = count + current.map { "\($0.guest) \($0.words)" }.joined(separator: ", ")
     StandardStream.error.write("\r\u{1B}[K" + PlainText.clean(String(text.prefix(width))))
     isDrawn = true
   }

@@ -41,10 +41,24 @@ struct ShowCommand: ParsableCommand {
         + (guest.vcpuCount.map { ", \($0) vCPUs" } ?? "")
     ]
     if let owner = guest.owner {
-      var line = "  owner pid \(owner.processId), uid \(owner.userId)"
-      if let build = owner.buildId { line += ", build \(PlainText.clean(build))" }
+      var line = "owner pid \(owner.processId), uid \(owner.userId)"
+      if let build = owner.buildId { line += ", build \(PlainText.build(build))" }
       if let unit = owner.unit { line += ", \(PlainText.clean(unit))" }
-      lines.append(line)
+      let room = printer.tableWidth.map { max(20, $0 - 4) } ?? .max
+      lines += TextTable.wrap(line, room).enumerated().map { ($0 == 0 ? "  " : "    ") + $1 }
+    }
+    if let since = guest.waitingSinceRealtimeMicroseconds {
+      lines.append("  waits paused in custody since \(Printer.time(since))")
+    }
+    if let sentence = guest.endSentence {
+      let time = guest.endedRealtimeMicroseconds.map { ", \(Printer.time($0))" } ?? ""
+      lines.append("  \(PlainText.clean(sentence))\(time)")
+    }
+    for barred in guest.barredSlots ?? [] {
+      lines.append(
+        style.paint(
+          "  slot \(barred.slot.rawValue) is refused: \(PlainText.clean(barred.sentence)), "
+            + "since \(Printer.time(barred.sinceRealtimeMicroseconds))", .notable))
     }
     if let alarm = guest.alarm { lines += GuestTable.alarmLines(guest.name, alarm, printer) }
     return lines
@@ -62,7 +76,9 @@ struct ShowCommand: ParsableCommand {
         .init("\(handoff.epochBefore)" + (handoff.epochAfter.map { " to \($0)" } ?? "")),
         .init(printer.duration(handoff.durationMicroseconds)),
         .init(handoff.blackoutMicroseconds.map(printer.duration) ?? "-"),
-        .init(handoff.outcome.words + (handoff.refusal.map { ": \($0.name)" } ?? "")),
+        .init(
+          (handoff.parked == true ? "in place, " : "") + handoff.outcome.words
+            + (handoff.refusal.map { ": \($0.name)" } ?? "")),
       ])
     }
     return table.lines(width: printer.tableWidth, style: printer.style)

@@ -1,13 +1,15 @@
 import ArgumentParser
+import LinuxOS
 import RegistryInterface
 
 struct UpgradeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "upgrade", abstract: "Hand one guest, several or all to new processes.",
     discussion: """
-      The registry records the intent and lets the source prepare; then the successor is started. With --exec \
-      batonctl starts it, in a session of its own, so that it survives batonctl; without --exec something else \
-      has to start it. The handoff goes on if batonctl is ended.
+      The registry records the intent and lets the source prepare; then the successor is started: by the service \
+      manager in the guest's other slot (baton-vmm-a@GUEST or baton-vmm-b@GUEST), or with --exec by batonctl, \
+      in a session of its own, so that it survives batonctl. How it ended the registry tells. The handoff goes on \
+      if batonctl is ended.
       """)
 
   @OptionGroup var global: GlobalOptions
@@ -18,18 +20,28 @@ struct UpgradeCommand: ParsableCommand {
   @Flag(help: "All guests that have an owner or wait for one.")
   var all = false
 
+  @Flag(help: "With --all: only guests whose owner runs another program than its unit would start now.")
+  var outdated = false
+
   @Option(help: ArgumentHelp("How many guests to hand over at once.", valueName: "count"))
   var maxParallel = 1
+
+  @Option(
+    help: ArgumentHelp("Begin no further guest once so many have failed. Default: 1.", valueName: "count"))
+  var maxFailures: Int?
 
   @Option(
     help: ArgumentHelp("How long each guest may wait for its successor to attach.", valueName: "seconds"))
   var deadline: Double?
 
-  @Flag(help: "Go on with the next guests after a failure.")
+  @Flag(help: "Go on with the next guests however many have failed.")
   var keepGoing = false
 
   @Flag(help: "Go on although a check of preflight fails.")
   var ignorePreflight = false
+
+  @Flag(help: "Start nothing: something else starts the successors.")
+  var noStart = false
 
   @Option(
     help: ArgumentHelp(
@@ -45,7 +57,13 @@ struct UpgradeCommand: ParsableCommand {
 
   func validate() throws {
     if all != guests.isEmpty { throw ValidationError("name the guests, or use --all") }
+    if outdated && !all { throw ValidationError("--outdated goes with --all") }
     if maxParallel < 1 { throw ValidationError("--max-parallel is at least 1") }
+    if let maxFailures, maxFailures < 1 { throw ValidationError("--max-failures is at least 1") }
+    if maxFailures != nil && keepGoing {
+      throw ValidationError("--keep-going and --max-failures contradict each other")
+    }
+    if noStart && !exec.isEmpty { throw ValidationError("--no-start and --exec contradict each other") }
     if let deadline, !(deadline > 0 && deadline <= 1e6) {
       throw ValidationError("--deadline is a number of seconds above 0")
     }
@@ -53,15 +71,24 @@ struct UpgradeCommand: ParsableCommand {
 
   func run() throws {
     try global.run("upgrade") { () throws(CommandFailure) in
+      let names = try names()
+      if names.isEmpty, outdated, !global.json, !global.quiet {
+        global.printer.write(["no guest is known to run an outdated program"])
+        return .success
+      }
       let plan = UpgradePlan(
-        guests: try names(), maximumParallel: maxParallel, keepsGoing: keepGoing,
+        guests: names, maximumParallel: maxParallel, maximumFailures: keepGoing ? .max : maxFailures ?? 1,
         deadlineMicroseconds: deadline.map { UInt64($0 * 1e6) }, ignoresPreflight: ignorePreflight,
-        program: exec, log: execLog, socketPath: global.socketPath,
-        timeoutNanoseconds: global.timeoutNanoseconds)
+        starter: try starter(), socketPath: global.socketPath, timeoutNanoseconds: global.timeoutNanoseconds)
       let run = UpgradeRun(plan, printer: global.printer)
       try run.run()
       return run.report()
     }
+  }
+
+  private func starter() throws(CommandFailure) -> UpgradePlan.Starter {
+    if noStart { return .others }
+    return exec.isEmpty ? .slots(try ManagerConnection()) : .program(exec, log: execLog)
   }
 
   /// The guests, each once, in the order given or by name.
@@ -71,30 +98,20 @@ struct UpgradeCommand: ParsableCommand {
       return guests.filter { seen.insert($0).inserted }
     }
     let reply: ListReply = try global.ask(.list, NoParameters())
-    return reply.guests.filter { $0.state != .lost && $0.state != .ended }.map(\.name)
-  }
-}
-
-/// What an upgrade is to do.
-struct UpgradePlan {
-  let guests: [String]
-  let maximumParallel: Int
-  let keepsGoing: Bool
-  let deadlineMicroseconds: UInt64?
-  let ignoresPreflight: Bool
-  /// The successor's program and arguments; empty if something else starts it.
-  let program: [String]
-  let log: String
-  let socketPath: String
-  let timeoutNanoseconds: UInt64?
-
-  /// The successor's command line for a guest.
-  func arguments(for guest: String) -> [String] {
-    program.map { $0.replacing("{guest}", with: guest) }
-  }
-
-  /// The file for the successor's output.
-  func log(for guest: String) -> String {
-    log.replacing("{guest}", with: guest)
+    let candidates = reply.guests.filter { $0.state != .lost && $0.state != .ended }
+    guard outdated else { return candidates.map(\.name) }
+    let survey = ProgramSurvey()
+    var names: [String] = []
+    for guest in candidates {
+      let program = survey.program(of: guest)
+      // What waits in custody has no owner; whichever program takes it is the new one.
+      if program.isOutdated == true || guest.owner == nil {
+        names.append(guest.name)
+      } else if program.isOutdated == nil, !global.quiet {
+        global.printer.note(
+          PlainText.clean("\(guest.name): left out, \(program.detail ?? "its program is not known")"))
+      }
+    }
+    return names
   }
 }

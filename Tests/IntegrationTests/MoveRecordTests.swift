@@ -23,7 +23,7 @@ extension IntegrationSuite.MoveTests {
         let peer = try RecordPeer(path: bench.handoffSocket)
         try peer.send(.hello(RecordPeer.hello("vm1")))
         guard case .welcome = try Self.next(peer),
-          case .offered(let handoff, let manifest) = try Self.next(peer)
+          case .offered(let handoff, let manifest, _) = try Self.next(peer)
         else { throw HarnessFailure("no offer came") }
         #expect(manifest.way == .move)
         #expect(manifest.hasVM)

@@ -132,7 +132,8 @@ extension IntegrationSuite {
           ).waitForEnd()
         }
         #expect(try run(["list"]) == .exited(status: 0))
-        #expect(try run(["upgrade", "vm1"]) == .exited(status: CommandStatus.notAllowed.rawValue))
+        #expect(
+          try run(["upgrade", "vm1", "--no-start"]) == .exited(status: CommandStatus.notAllowed.rawValue))
         #expect(try run(["abort", "vm1"]) == .exited(status: CommandStatus.notAllowed.rawValue))
         #expect(try vmm.isGuestRunning())
       }

@@ -134,7 +134,7 @@ enum EveryMessage {
       .refused(handoff: 1, used: true), .tookBack(handoff: 1), .used(handoff: 1), .resumed(handoff: 1),
       .running(epoch: 1, firstInstruction: 1), .declined(handoff: 1, .successorDeclined, "no"),
       .preflightReport([PreflightCheck(name: "way", verdict: .pass, detail: "x")]), .ended(epoch: 1),
-      .described(manifest),
+      .described(manifest), .park(epoch: 1),
     ]
   }()
 
@@ -142,7 +142,7 @@ enum EveryMessage {
   static func isListed(_ message: VMMMessage) -> Bool {
     switch message {
     case .hello, .offer, .ready, .stage, .received, .refused, .tookBack, .used, .resumed, .running, .declined,
-      .preflightReport, .ended, .described:
+      .preflightReport, .ended, .described, .park:
       all.contains { $0.type == message.type }
     }
   }

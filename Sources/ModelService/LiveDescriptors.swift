@@ -42,8 +42,6 @@ struct LiveDescriptors: ~Copyable {
   /// By the inode of the caller's end. Both ends are sockets of one kernel-internal file system, so that no
   /// other file has the same device and inode.
   private var entries: [UInt64: Entry] = [:]
-  /// The inodes of a VM and its vCPUs.
-  private var members: [VirtualMachineID: Set<UInt64>] = [:]
   private let queue: EventQueue
   private let firmware: FirmwareSocket
   private let readOnlyFirmware: FirmwareSocket
@@ -90,7 +88,6 @@ struct LiveDescriptors: ~Copyable {
     let identity = try callersEnd.identity()
     try queue.watch(end.number, forData: false, key: identity.inode)
     entries[identity.inode] = Entry(kind: kind, end: end)
-    if let machine = kind.machine { members[machine, default: []].insert(identity.inode) }
     return Made(descriptor: callersEnd, identity: identity)
   }
 
@@ -117,20 +114,14 @@ struct LiveDescriptors: ~Copyable {
   /// Marks the descriptors of a VM and its vCPUs as those of a dead VM, so that callers see it without asking:
   /// from now on there is something to be read, which nobody takes.
   func markDead(_ machine: VirtualMachineID) {
-    for inode in members[machine] ?? [] {
-      guard let entry = entries[inode], !entry.isMarked else { continue }
+    for entry in entries.values where entry.kind.machine == machine && !entry.isMarked {
       ServerSupport.mark(entry.end)
       entry.isMarked = true
     }
   }
 
   private mutating func remove(_ inode: UInt64) -> Kind? {
-    guard let entry = entries.removeValue(forKey: inode) else { return nil }
-    if let machine = entry.kind.machine {
-      members[machine]?.remove(inode)
-      if members[machine]?.isEmpty == true { members[machine] = nil }
-    }
-    return entry.kind
+    entries.removeValue(forKey: inode)?.kind
   }
 
   /// Takes out everything that hung up by now.

@@ -82,8 +82,15 @@ extension ModelServer {
     case .guestAccess: return try guestAccess(call, on: target)
     case .sharedPages:
       guard case .machine(let machine) = target else { throw Nonsense() }
-      return Outcome(payload: pairs(host.sharedPages(of: machine)))
-    case .checkRun, .getVCPUState, .setVCPUState, .hypercall, .readMSR, .writeMSR:
+      let ranges = host.sharedPages(of: machine).prefix(Self.maximumSharedRanges)
+      return Outcome(payload: SharedPagesList.encode(ranges))
+    case .denyMSRs:
+      guard case .machine(let machine) = target else { throw Nonsense() }
+      try host.checkUse(of: machine, caller: call.caller)
+      host.denyMSRs(try Self.ranges(call.payload), on: machine)
+      return Outcome()
+    case .checkRun, .getVCPUState, .setVCPUState, .hypercall, .readMSR, .writeMSR, .completeHypercall,
+      .writeCommunicationMSR, .requestByBlock, .startVCPU:
       guard case .vcpu(let vcpu, of: _) = target else { throw Nonsense() }
       return try answer(call, onVCPU: vcpu)
     }
@@ -117,8 +124,19 @@ extension ModelServer {
       return Self.outcome(
         try host.writeMSR(
           UInt32(truncatingIfNeeded: first), call.arguments[1], on: vcpu, caller: call.caller))
+    case .completeHypercall:
+      try host.checkUse(of: vcpu, caller: call.caller)
+      guard let value = host.completeHypercall(on: vcpu, result: first) else { return Outcome(outcome: 1) }
+      return Outcome(values: [UInt64(bitPattern: value)])
+    case .writeCommunicationMSR:
+      return Outcome(values: [try host.writeCommunicationMSR(first, on: vcpu, caller: call.caller)])
+    case .requestByBlock:
+      let request = try Self.request(first, address: call.arguments[1])
+      return Outcome(values: [try host.request(request, on: vcpu, caller: call.caller)])
+    case .startVCPU:
+      return Outcome(outcome: Self.number(of: try host.start(vcpu, caller: call.caller)))
     case .describe, .checkExtension, .checkUse, .encryptionCPUID, .vmsaFeatures, .guestAccess, .sharedPages,
-      .platformCertificates:
+      .platformCertificates, .denyMSRs:
       throw Nonsense()
     }
   }
@@ -130,6 +148,38 @@ extension ModelServer {
     return state
   }
 
+  private static func ranges(_ payload: [UInt8]) throws -> [ClosedRange<UInt32>] {
+    typealias Field = ModelWire.MSRRange
+    guard payload.count % Field.byteCount == 0 else { throw Nonsense() }
+    return try stride(from: 0, to: payload.count, by: Field.byteCount).map { at in
+      let (first, last) = (
+        payload.span.uint32(at: at + Field.first), payload.span.uint32(at: at + Field.last)
+      )
+      guard first <= last else { throw KernelError.invalidArgument }
+      return first...last
+    }
+  }
+
+  private static func request(_ number: UInt64, address: UInt64) throws -> ModelHost.BlockRequest {
+    switch UInt32(exactly: number).flatMap(ModelWire.BlockRequest.init(rawValue:)) {
+    case .setJumpTable: .setJumpTable(address)
+    case .jumpTable: .jumpTable
+    case .resetHold: .resetHold
+    case nil: throw KernelError.invalidArgument
+    }
+  }
+
+  private static func number(of outcome: ModelHost.StartOutcome) -> UInt32 {
+    let end: SEVSession.StartOutcome =
+      switch outcome {
+      case .initialState: .initialState
+      case .returnsFromExit: .returnsFromExit
+      case .returnsFromMSR: .returnsFromMSR
+      case .ignored: .ignored
+      }
+    return end.rawValue
+  }
+
   private static func outcome(_ end: ModelHost.MSROutcome) -> Outcome {
     switch end {
     case .value(let value): Outcome(values: [value])
@@ -139,15 +189,8 @@ extension ModelServer {
     }
   }
 
-  private func pairs(_ ranges: [Range<UInt64>]) -> [UInt8] {
-    var bytes = [UInt8](repeating: 0, count: min(ranges.count, 2000) * SharedPagesList.entryByteCount)
-    var span = bytes.mutableSpan
-    for (index, range) in ranges.prefix(2000).enumerated() {
-      span.store(range.lowerBound, at: index * SharedPagesList.entryByteCount)
-      span.store(range.upperBound, at: index * SharedPagesList.entryByteCount + 8)
-    }
-    return bytes
-  }
+  /// As many ranges of shared pages as one record certainly holds.
+  private static let maximumSharedRanges = 2000
 
   // MARK: What the model is
 

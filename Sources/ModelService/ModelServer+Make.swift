@@ -31,7 +31,10 @@ extension ModelServer {
         let identity = try descriptors.identity(at: 0)
         guard case .machine(let machine) = live.find(identity) else { throw KernelError.notSupported }
         try deliver(makeVCPU(UInt32(truncatingIfNeeded: detail), of: machine, caller), on: connection)
-      case .firmware: try deliver(live.openFirmware(forWriting: detail & 1 != 0), on: connection)
+      case .firmware:
+        // Without a processor there is no device file.
+        guard host.configuration.processor != .absent else { return finish(connection, error: ENOENT) }
+        try deliver(live.openFirmware(forWriting: detail & 1 != 0), on: connection)
       }
     } catch let error as KernelError {
       finish(connection, error: error.rawValue)

@@ -9,7 +9,8 @@ public enum PageStatus {
   public static let migrationControlMSR: UInt32 = 0x4B56_4D08
   /// Bit 0 of the MSR: the guest keeps its hypervisor informed, so that it may be migrated.
   public static let migrationReady: UInt64 = 1
-  /// CPUID leaf 0x4000_0001, EAX: `KVM_FEATURE_HC_MAP_GPA_RANGE`.
+  /// CPUID leaf 0x4000_0001, EAX: `KVM_FEATURE_HC_MAP_GPA_RANGE`. KVM sets neither this bit nor the next one: a
+  /// VMM that handles hypercall and MSR does, so that its guest uses them.
   public static let mapRangeFeature: UInt32 = 1 << 16
   /// CPUID leaf 0x4000_0001, EAX: `KVM_FEATURE_MIGRATION_CONTROL`.
   public static let migrationControlFeature: UInt32 = 1 << 17

@@ -4,6 +4,17 @@ public struct SharedPagesList: KernelStructure {
   /// One entry of the buffer: first frame number and the one behind the last, 8 bytes each.
   public static let entryByteCount = 16
 
+  /// Ranges of frame numbers as entries of the buffer.
+  public static func encode(_ ranges: some Collection<Range<UInt64>>) -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: ranges.count * entryByteCount)
+    var span = bytes.mutableSpan
+    for (index, range) in ranges.enumerated() {
+      span.store(range.lowerBound, at: index * entryByteCount)
+      span.store(range.upperBound, at: index * entryByteCount + 8)
+    }
+    return bytes
+  }
+
   /// The user address of the number of entries, 4 bytes.
   public var countAddress: UInt64
   /// The user address of the entries, or 0 to empty the list when it is set.

@@ -105,6 +105,13 @@ extension ModelWire {
     package static let bytes = 24
   }
 
+  /// One range of `denyMSRs`.
+  package enum MSRRange {
+    package static let first = 0
+    package static let last = 4
+    package static let byteCount = 8
+  }
+
   /// What `describe` says about the model, in its first value.
   package enum Feature {
     package static let enabled: UInt64 = 1 << 0

@@ -40,14 +40,14 @@ package enum ModelWire {
   }
 
   /// A request that is an ioctl with an argument in the caller's memory.
-  package enum Request: UInt32, CaseIterable, Sendable {
-    case memoryEncryptOperation = 3
-    case registerRegion = 4
-    case unregisterRegion = 5
-    case enableCapability = 8
-    case getSharedPages = 9
-    case setSharedPages = 10
-    case firmwareCommand = 11
+  package enum Request: CaseIterable, Sendable {
+    case memoryEncryptOperation
+    case registerRegion
+    case unregisterRegion
+    case enableCapability
+    case getSharedPages
+    case setSharedPages
+    case firmwareCommand
 
     package var kind: Kind {
       switch self {
@@ -100,6 +100,18 @@ package enum ModelWire {
     case writeMSR = 11
     case sharedPages = 12
     case platformCertificates = 13
+    case denyMSRs = 14
+    case completeHypercall = 15
+    case writeCommunicationMSR = 16
+    case requestByBlock = 17
+    case startVCPU = 18
+  }
+
+  /// What `requestByBlock` asks for, in its first argument.
+  package enum BlockRequest: UInt32, CaseIterable {
+    case setJumpTable = 0
+    case jumpTable = 1
+    case resetHold = 2
   }
 
   /// The most bytes that one question reads or writes.

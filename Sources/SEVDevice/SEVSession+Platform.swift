@@ -40,8 +40,7 @@ extension SEVSession {
   private func check(_ code: Int32, _ id: DeviceCommandID) throws(SEVError) {
     guard code != 0 else { return }
     let status = area.loadArgument(as: DeviceCommandBlock.self).error
-    let isFirmwareRefusal = code == EIO && status != FirmwareStatus.neverCalled.rawValue && status != 0
-    throw SEVError(.deviceCommand(id), code: code, firmwareStatus: isFirmwareRefusal ? status : nil)
+    throw Self.failure(.deviceCommand(id), code: code, status: status)
   }
 
   /// `SEV_ISSUE_CMD` with any argument: what a program's own ioctl does.

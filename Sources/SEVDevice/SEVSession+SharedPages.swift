@@ -31,22 +31,16 @@ extension SEVSession {
   public mutating func addSharedPages(
     _ ranges: [Range<UInt64>], to machine: borrowing OwnedDescriptor
   ) throws(SEVError) {
-    let entry = SharedPagesList.entryByteCount
+    let entries = SharedPagesList.encode(ranges)
     var count = [UInt8](repeating: 0, count: 4)
-    var entries = [UInt8](repeating: 0, count: ranges.count * entry)
     var countSpan = count.mutableSpan
     countSpan.store(UInt32(ranges.count), at: 0)
-    var span = entries.mutableSpan
-    for (index, range) in ranges.enumerated() {
-      span.store(range.lowerBound, at: index * entry)
-      span.store(range.upperBound, at: index * entry + 8)
-    }
     try withAddress(of: count) { (countAddress) throws(SEVError) in
       try withAddress(of: entries) { (bufferAddress) throws(SEVError) in
         area.storeArgument(
           SharedPagesList(
             countAddress: countAddress, bufferAddress: ranges.isEmpty ? 0 : bufferAddress,
-            size: UInt32(ranges.count * entry)))
+            size: UInt32(entries.count)))
         try check(.setSharedPages, on: machine)
       }
     }

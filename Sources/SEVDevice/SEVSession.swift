@@ -115,14 +115,8 @@ public struct SEVSession: ~Copyable, Sendable {
       SEVCommandBlock(
         id: number, data: parameterByteCount > 0 ? area.parameterAddress : 0,
         error: FirmwareStatus.neverCalled.rawValue, firmwareDescriptor: firmware))
-    switch place {
-    case .kernel:
-      return -min(0, sev_ioctl(machine.number, SEVIoctl.memoryEncryptOperation, area.argumentAddress))
-    case .model(let connection):
-      return try connection.request(
-        .memoryEncryptOperation, on: machine.number, area: area, parameterByteCount: parameterByteCount,
-        pins: pins, for: attempt)
-    }
+    return try send(
+      .memoryEncryptOperation, on: machine, parameterByteCount: parameterByteCount, pins: pins, for: attempt)
   }
 
   func send(
@@ -134,10 +128,18 @@ public struct SEVSession: ~Copyable, Sendable {
   }
 
   func check(_ code: Int32, _ attempt: SEVError.Attempt) throws(SEVError) {
-    guard code != 0 else { return }
-    let status = area.firmwareStatus
-    let isFirmwareRefusal = code == EIO && status != FirmwareStatus.neverCalled.rawValue && status != 0
-    throw SEVError(attempt, code: code, firmwareStatus: isFirmwareRefusal ? status : nil)
+    guard code == 0 else { throw Self.failure(attempt, code: code, status: area.firmwareStatus) }
+  }
+
+  /// The error of a command that failed.
+  ///
+  /// - Parameter status: What the kernel left in the command block. It says something only of EIO, and only if
+  ///   the firmware was called and refused.
+  static func failure(_ attempt: SEVError.Attempt, code: Int32, status: UInt32) -> SEVError {
+    let isFirmwareRefusal =
+      code == EIO && status != FirmwareStatus.neverCalled.rawValue
+      && status != FirmwareStatus.success.rawValue
+    return SEVError(attempt, code: code, firmwareStatus: isFirmwareRefusal ? status : nil)
   }
 
   /// Issues a command whose struct `parameters` is; what the kernel writes back is in it afterwards, also

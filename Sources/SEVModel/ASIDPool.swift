@@ -24,9 +24,10 @@ struct ASIDPool: Sendable {
 
   /// Takes the lowest unused ASID of the kind.
   ///
-  /// - Parameter flush: Called when freed ASIDs have to be made usable again.
+  /// - Parameter flush: Called when freed ASIDs, of both kinds, have to be made usable again; says whether they
+  ///   are.
   mutating func allocate(
-    encryptedState: Bool, flush: () -> Void
+    encryptedState: Bool, flush: () -> Bool
   ) throws(KernelError) -> UInt32 {
     let numbers = numbers(encryptedState: encryptedState)
     guard !numbers.isEmpty else { throw .notSupported }
@@ -34,8 +35,7 @@ struct ASIDPool: Sendable {
       used.insert(asid)
       return asid
     }
-    guard freed.contains(where: numbers.contains) else { throw .busy }
-    flush()
+    guard freed.contains(where: numbers.contains), flush() else { throw .busy }
     used.subtract(freed)
     freed = []
     guard let asid = numbers.first(where: { !used.contains($0) }) else { throw .busy }

@@ -94,7 +94,7 @@ extension Firmware {
     modify(handle) { guest in
       guard case .open(var digest) = guest.digest else { return }
       // Taken out first, so that the context of the digest has one owner and is not copied.
-      guest.digest = .absent
+      guest.digest = .closed([])
       digest.update(data: plaintext)
       guest.digest = .open(digest)
     }
@@ -166,7 +166,7 @@ extension Firmware {
   }
 
   /// What DBG_DECRYPT and DBG_ENCRYPT check. Their addresses and lengths are aligned by KVM.
-  package func checkDebugging(_ handle: UInt32) throws(FirmwareStatus) {
+  package mutating func checkDebugging(_ handle: UInt32) throws(FirmwareStatus) {
     try admit(.debugDecrypt)
     let guest = try guest(handle)
     guard !guest.policy.contains(.noDebugging) else { throw .policyFailure }

@@ -2,8 +2,8 @@ package import SEVABI
 
 /// The commands for the platform and not for one guest, most of them behind `/dev/sev`.
 extension Firmware {
-  /// What the driver does before the first guest: INIT, WBINVD on all cores and DF_FLUSH. Nothing if that
-  /// was done.
+  /// What the driver does when it is loaded and before the first guest: INIT, WBINVD on all cores and DF_FLUSH.
+  /// Nothing if that was done.
   mutating func initializeIfNeeded() throws(FirmwareStatus) {
     guard platform == .uninitialized else { return }
     try initialize()
@@ -11,21 +11,23 @@ extension Firmware {
     try flushDataFabric()
   }
 
-  /// What the driver does when it is loaded; ``flush()`` follows.
-  mutating func initializePlatform() {
-    try? initialize()
-  }
-
-  /// What KVM does when no clean ASID is left: WBINVD on all cores and DF_FLUSH. It ignores a failure,
-  /// which there is only while the platform is not initialised.
-  mutating func flush() {
+  /// What KVM does when no clean ASID is left: WBINVD on all cores and DF_FLUSH.
+  ///
+  /// - Returns: Whether the firmware did it. It refuses while the platform is not initialised.
+  mutating func flush() -> Bool {
     writeBackCaches()
-    try? flushDataFabric()
+    do throws(FirmwareStatus) {
+      try flushDataFabric()
+      return true
+    } catch {
+      return false
+    }
   }
 
   /// PLATFORM_STATUS.
-  package func platformStatus() -> PlatformStatusParameters {
-    PlatformStatusParameters(
+  package mutating func platformStatus() throws(FirmwareStatus) -> PlatformStatusParameters {
+    try admit(.platformStatus)
+    return PlatformStatusParameters(
       major: version.major, minor: version.minor, state: platform.rawValue,
       isExternallyOwned: identity.isExternallyOwned,
       hasEncryptedState: platform != .uninitialized && supportsEncryptedState, build: version.build,
@@ -80,7 +82,7 @@ extension Firmware {
   }
 
   /// GET_ID: the chip's identifier, and zeros for the second socket, which the model does not have.
-  package func platformIdentifier(room: UInt32) throws(FirmwareStatus) -> [UInt8] {
+  package mutating func platformIdentifier(room: UInt32) throws(FirmwareStatus) -> [UInt8] {
     try admit(.getID)
     guard room >= Length.platformIdentifier else { throw .invalidLength }
     let identifier = identity.chipIdentifier()

@@ -28,7 +28,7 @@ extension Firmware {
   ///
   /// - Returns: What the guest is to see at the address. Nothing of a packet that is not authentic gets
   ///   out.
-  package func receiveUpdate(
+  package mutating func receiveUpdate(
     _ handle: UInt32, _ kind: PacketKind, header: [UInt8], transport: [UInt8], guestAddress: UInt64,
     guestByteCount: UInt32
   ) throws(FirmwareStatus) -> [UInt8] {

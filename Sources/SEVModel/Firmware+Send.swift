@@ -86,7 +86,7 @@ extension Firmware {
   ///   - plaintext: What the guest sees there.
   ///   - headerRoom: Below ``Length/packetHeader`` the status is INVALID_LENGTH, in any guest state.
   ///   - transportRoom: Bytes for the ciphertext, which are as many as the plaintext's.
-  package func sendUpdate(
+  package mutating func sendUpdate(
     _ handle: UInt32, _ kind: PacketKind, guestAddress: UInt64, plaintext: [UInt8], headerRoom: UInt32,
     transportRoom: UInt32, random: inout any RandomSource
   ) throws(FirmwareStatus) -> (header: [UInt8], transport: [UInt8]) {

@@ -43,7 +43,7 @@ package struct Firmware: Sendable {
     case open(SHA256)
     case closed([UInt8])
     /// A received guest was not launched here; its report has zeros.
-    static let absent = LaunchDigest.closed([UInt8](repeating: 0, count: 32))
+    static var absent: LaunchDigest { .closed([UInt8](repeating: 0, count: 32)) }
   }
 
   /// The keys under which a guest's owner or another platform exchanges data with this one.
@@ -66,6 +66,8 @@ package struct Firmware: Sendable {
   /// Every core has written its caches back since an ASID was last given up.
   private var cachesAreWrittenBack = false
   var identity: PlatformIdentity
+  /// By which every command comes.
+  var mailbox = Mailbox(.healthy)
 
   /// - Parameter encryptedStateASIDCount: SEV-ES guests have ASIDs 1 to this number, other guests the
   ///   `asidCount` numbers above.
@@ -91,8 +93,9 @@ package struct Firmware: Sendable {
 
   // MARK: Platform
 
-  /// Refuses a command in a platform state that it is not for.
-  func admit(_ command: FirmwareCommand) throws(FirmwareStatus) {
+  /// Refuses a command in a platform state that it is not for, or because the firmware does not answer.
+  mutating func admit(_ command: FirmwareCommand) throws(FirmwareStatus) {
+    try mailbox.post()
     guard command.platformStates.contains(platform) else { throw .invalidPlatformState }
   }
 
@@ -106,7 +109,8 @@ package struct Firmware: Sendable {
   }
 
   /// SHUTDOWN: all guests are lost; the platform's identity stays.
-  package mutating func shutdown() {
+  package mutating func shutdown() throws(FirmwareStatus) {
+    try admit(.shutdown)
     guests = [:]
     asidStates = [:]
     platform = .uninitialized
@@ -197,7 +201,7 @@ package struct Firmware: Sendable {
   }
 
   /// GUEST_STATUS: an unknown handle is no failure but state 0. The ASID is 0 if none is bound.
-  package func guestStatus(
+  package mutating func guestStatus(
     _ handle: UInt32
   ) throws(FirmwareStatus) -> (policy: GuestPolicy, state: GuestState, asid: UInt32) {
     try admit(.guestStatus)

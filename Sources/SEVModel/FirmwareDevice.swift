@@ -66,11 +66,9 @@ extension ModelHost {
     }
   }
 
-  /// Ends a command that the firmware refused.
+  /// Ends a command that the firmware refused, or did not answer.
   private func finish(_ command: DeviceCommand, refusedBy status: FirmwareStatus) -> Step {
-    var command = command
-    command.block.error = status.rawValue
-    return finish(command, .inputOutput)
+    deliver(command, status: status, [])
   }
 
   /// Copies results out, in order, and ends the command; a failed copy ends it with EFAULT.
@@ -78,13 +76,21 @@ extension ModelHost {
     _ command: DeviceCommand, status: FirmwareStatus, _ results: ArraySlice<Result>
   ) -> Step {
     var command = command
-    command.block.error = status.rawValue
-    guard let next = results.first else {
-      return finish(command, status == .success ? nil : .inputOutput)
+    guard status != .success else {
+      command.block.error = status.rawValue
+      return deliver(command, outcome: nil, results)
     }
-    return .write(address: next.address, bytes: next.bytes) { [command] host, written in
+    let outcome = firmware.mailbox.outcome(of: status, error: &command.block.error)
+    return deliver(command, outcome: outcome, results)
+  }
+
+  private func deliver(
+    _ command: DeviceCommand, outcome: KernelError?, _ results: ArraySlice<Result>
+  ) -> Step {
+    guard let next = results.first else { return finish(command, outcome) }
+    return .write(address: next.address, bytes: next.bytes) { host, written in
       guard written else { return host.finish(command, .badAddress) }
-      return host.deliver(command, status: status, results.dropFirst())
+      return host.deliver(command, outcome: outcome, results.dropFirst())
     }
   }
 
@@ -136,22 +142,31 @@ extension ModelHost {
   // MARK: Commands
 
   private mutating func platformStatus(_ command: DeviceCommand) -> Step {
-    deliver(
-      command, status: .success,
-      [Result(address: command.block.data, bytes: firmware.platformStatus().bytes)])
+    do throws(FirmwareStatus) {
+      let status = try firmware.platformStatus()
+      return deliver(
+        command, status: .success, [Result(address: command.block.data, bytes: status.bytes)])
+    } catch {
+      return finish(command, refusedBy: error)
+    }
   }
 
   /// The driver asks for the platform's state first, so that the firmware was called also where it is busy.
   private mutating func factoryReset(_ command: DeviceCommand) -> Step {
     var command = command
-    switch firmware.platform {
-    case .working:
+    do throws(FirmwareStatus) {
+      _ = try firmware.platformStatus()
+    } catch {
+      return finish(command, refusedBy: error)
+    }
+    guard firmware.platform != .working else {
       command.block.error = FirmwareStatus.success.rawValue
       return finish(command, .busy)
-    case .initialized: firmware.shutdown()
-    case .uninitialized: break
     }
-    return perform(command) { firmware throws(FirmwareStatus) in try firmware.resetPlatform() }
+    return perform(command) { firmware throws(FirmwareStatus) in
+      if firmware.platform == .initialized { try firmware.shutdown() }
+      try firmware.resetPlatform()
+    }
   }
 
   private func certificateSigningRequest(_ command: DeviceCommand) -> Step {

@@ -21,6 +21,8 @@ public struct ModelConfiguration: Hashable, Sendable {
   /// Whether private guest memory is really encrypted. Otherwise it stays readable, so that real vCPUs can
   /// execute it.
   public var ciphertext: Bool
+  /// Whether the Secure Processor answers.
+  public var processor: ProcessorHealth
 
   /// - Parameter offersMove: nil for what the profile's kernel has. The v10 series never has it.
   public init(
@@ -28,7 +30,7 @@ public struct ModelConfiguration: Hashable, Sendable {
     encryptedStateASIDCount: UInt32 = 0,
     firmwareVersion: FirmwareVersion = FirmwareVersion(major: 1, minor: 55, build: 21),
     offersMove: Bool? = nil, localMigrationWithoutEncryptedState: Bool = false,
-    firmwareVMSA: Bool = false, ciphertext: Bool = false
+    firmwareVMSA: Bool = false, ciphertext: Bool = false, processor: ProcessorHealth = .healthy
   ) {
     self.isEnabled = isEnabled
     self.profile = profile
@@ -39,6 +41,7 @@ public struct ModelConfiguration: Hashable, Sendable {
     self.localMigrationWithoutEncryptedState = localMigrationWithoutEncryptedState
     self.firmwareVMSA = firmwareVMSA
     self.ciphertext = ciphertext
+    self.processor = processor
   }
 
   /// Whether SEV-ES guests can be made.

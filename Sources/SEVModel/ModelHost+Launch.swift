@@ -52,8 +52,9 @@ extension ModelHost {
     do throws(FirmwareStatus) {
       try firmware.activate(handle, asid: machine.asid)
     } catch {
+      let ending = finish(command, refusedBy: error)
       discard(handle)
-      return finish(command, refusedBy: error)
+      return ending
     }
     var command = command
     command.block.error = FirmwareStatus.success.rawValue
@@ -104,9 +105,9 @@ extension ModelHost {
     return .read(address: address, count: Int(count)) { host, plaintext in
       guard let plaintext else { return host.finish(command, .badAddress) }
       let (measured, refusal) = host.measurePages(command, address: address, plaintext: plaintext)
+      let ending = refusal.map { host.finish(command, refusedBy: $0) }
       return host.encryptInPlace(command, address: address, plaintext: plaintext[..<measured]) { host in
-        if let refusal { return host.finish(command, refusedBy: refusal) }
-        return host.measure(command, address: address + count, remaining: remaining - count)
+        ending ?? host.measure(command, address: address + count, remaining: remaining - count)
       }
     }
   }
@@ -153,7 +154,7 @@ extension ModelHost {
       return GuestStatusParameters(
         handle: handle, policy: status.policy.rawValue, state: status.state.rawValue)
     } then: { host, command, status in
-      host.writeParameters(command, status, outcome: nil)
+      host.writeAnswer(command, status.bytes, outcome: nil)
     }
   }
 }

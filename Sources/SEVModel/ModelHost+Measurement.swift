@@ -62,23 +62,16 @@ extension ModelHost {
       do throws(FirmwareStatus) {
         bytes = try call(&host, machine.handle, report.room)
       } catch {
-        command.block.error = error.rawValue
-        guard report.isQuery else { return host.finish(command, .inputOutput) }
+        let outcome = host.firmware.mailbox.outcome(of: error, error: &command.block.error)
+        guard report.isQuery else { return host.finish(command, outcome) }
         let length = error == .invalidLength ? report.needed : 0
-        return host.writeAnswer(command, answer(length), outcome: .inputOutput)
+        return host.writeAnswer(command, answer(length), outcome: outcome)
       }
       command.block.error = FirmwareStatus.success.rawValue
       return host.writeBlob(command, bytes, address: report.address, count: report.length) {
         [command] host in
         host.writeAnswer(command, answer(UInt32(bytes.count)), outcome: nil)
       }
-    }
-  }
-
-  /// Copies a command's own struct out and ends the command; a failed copy ends it with EFAULT.
-  func writeAnswer(_ command: Command, _ bytes: [UInt8], outcome: KernelError?) -> Step {
-    .write(address: command.block.data, bytes: bytes) { host, written in
-      host.finish(command, written ? outcome : .badAddress)
     }
   }
 }

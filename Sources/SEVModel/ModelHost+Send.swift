@@ -42,7 +42,7 @@ extension ModelHost {
         var answer = parameters
         answer.policy = result.policy.rawValue
         answer.sessionByteCount = UInt32(result.session.count)
-        return host.writeParameters(command, answer, outcome: nil)
+        return host.writeAnswer(command, answer.bytes, outcome: nil)
       }
     }
   }
@@ -73,8 +73,8 @@ extension ModelHost {
         command.block.error = FirmwareStatus.success.rawValue
         return host.writeAnswer(command, answer(false), outcome: nil)
       } catch {
-        command.block.error = error.rawValue
-        return host.writeAnswer(command, answer(error == .invalidLength), outcome: .inputOutput)
+        let outcome = host.firmware.mailbox.outcome(of: error, error: &command.block.error)
+        return host.writeAnswer(command, answer(error == .invalidLength), outcome: outcome)
       }
     }
   }

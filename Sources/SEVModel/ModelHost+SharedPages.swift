@@ -28,14 +28,8 @@ extension ModelHost {
   ) -> Step {
     guard !ranges.isEmpty else { return writeCount(count, to: list) }
     let part = ranges.prefix(Int(Self.chunkByteCount) / SharedPagesList.entryByteCount)
-    var bytes = [UInt8](repeating: 0, count: part.count * SharedPagesList.entryByteCount)
-    var span = bytes.mutableSpan
-    for (index, range) in part.enumerated() {
-      span.store(range.lowerBound, at: index * SharedPagesList.entryByteCount)
-      span.store(range.upperBound, at: index * SharedPagesList.entryByteCount + 8)
-    }
     let address = list.bufferAddress &+ UInt64(ranges.startIndex * SharedPagesList.entryByteCount)
-    return .write(address: address, bytes: bytes) { host, written in
+    return .write(address: address, bytes: SharedPagesList.encode(part)) { host, written in
       written
         ? host.writeEntries(ranges.dropFirst(part.count), to: list, count: count) : .finished(.badAddress)
     }

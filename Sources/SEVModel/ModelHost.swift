@@ -24,9 +24,9 @@ public struct ModelHost: Sendable {
     asids = ASIDPool(
       encryptedStateCount: configuration.encryptedStateASIDCount, count: configuration.asidCount)
     firmware = Firmware(version: configuration.firmwareVersion, asids: asids, identity: identity)
-    // The driver initialises the platform and flushes the data fabric when it is loaded.
-    firmware.initializePlatform()
-    firmware.flush()
+    // What the driver does when it is loaded. A firmware that was just made refuses none of it.
+    if configuration.processor != .absent { try? firmware.initializeIfNeeded() }
+    firmware.mailbox = Mailbox(configuration.processor)
   }
 
   /// A number that no VM and no vCPU has had.
@@ -141,11 +141,11 @@ public struct ModelHost: Sendable {
     }
   }
 
-  /// Ends a command that the firmware refused.
+  /// Ends a command that the firmware refused, or did not answer.
   func finish(_ command: Command, refusedBy status: FirmwareStatus) -> Step {
     var command = command
-    command.block.error = status.rawValue
-    return finish(command, .inputOutput)
+    let outcome = firmware.mailbox.outcome(of: status, error: &command.block.error)
+    return finish(command, outcome)
   }
 
   /// Copies a command's own struct in and goes on with it, or fails with EFAULT.
@@ -162,10 +162,8 @@ public struct ModelHost: Sendable {
   }
 
   /// Copies a command's own struct out and ends the command; a failed copy ends it with EFAULT.
-  func writeParameters(
-    _ command: Command, _ parameters: some KernelStructure, outcome: KernelError?
-  ) -> Step {
-    .write(address: command.block.data, bytes: parameters.bytes) { host, written in
+  func writeAnswer(_ command: Command, _ bytes: [UInt8], outcome: KernelError?) -> Step {
+    .write(address: command.block.data, bytes: bytes) { host, written in
       host.finish(command, written ? outcome : .badAddress)
     }
   }

@@ -7,8 +7,6 @@
 #include "sev_transport.h"
 #include "stand_in.h"
 
-#define KVM_TYPE 0xAE
-
 /* What the model keeps of a vCPU, as its wire counts it. */
 static const struct vcpu_state {
   uint32_t get, set, which, size;
@@ -23,7 +21,7 @@ static const struct vcpu_state {
 _Static_assert(sizeof(struct kvm_sregs2) == LARGEST_STATE, "the largest of the states");
 
 bool device_knows(uint32_t request) {
-  return ((request >> 8) & 0xff) == KVM_TYPE || request == SEV_ISSUE_CMD;
+  return ((request >> 8) & 0xff) == KVMIO || request == SEV_ISSUE_CMD;
 }
 
 /* Everything about a VM that is neither SEV nor a vCPU: the real VM's affair, or the stand-in's. */

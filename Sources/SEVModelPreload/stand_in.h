@@ -15,6 +15,10 @@
 struct kvm_cpuid2;
 struct object;
 
+/* What both the VM and its capabilities, or the VM and its vCPUs, say. */
+#define STAND_IN_MOST_SLOTS 32764u
+#define STAND_IN_TSC_KHZ 2000000
+
 /* Opens something that stands for /dev/kvm. A descriptor or -errno. */
 int stand_in_open(int flags);
 

@@ -8,10 +8,8 @@
 #include "stand_in.h"
 
 #define PAGE_MASK 4095u
-#define MOST_SLOTS 32764u
 #define ADDRESS_SPACES 1u
 #define KNOWN_FLAGS (KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
-#define TSC_KHZ 2000000
 /* KVM_SET_TSS_ADDR takes three pages below 4 GiB. */
 #define HIGHEST_TSS 0xffffd000u
 
@@ -41,7 +39,7 @@ static int set_slot(struct machine *machine, struct kvm_userspace_memory_region 
   if ((region.flags & ~(uint32_t)KNOWN_FLAGS) != 0) return -EINVAL;
   if (((region.memory_size | region.guest_phys_addr | region.userspace_addr) & PAGE_MASK) != 0)
     return -EINVAL;
-  if (region.slot >> 16 >= ADDRESS_SPACES || (region.slot & 0xffff) >= MOST_SLOTS) return -EINVAL;
+  if (region.slot >> 16 >= ADDRESS_SPACES || (region.slot & 0xffff) >= STAND_IN_MOST_SLOTS) return -EINVAL;
   if (region.guest_phys_addr + region.memory_size < region.guest_phys_addr) return -EINVAL;
   if (region.userspace_addr + region.memory_size < region.userspace_addr || region.memory_size >> 43)
     return -EINVAL;
@@ -130,7 +128,7 @@ static int locked_ioctl(struct machine *machine, uint32_t request, uint64_t argu
     machine->has_pit = true;
     return 0;
   case KVM_SET_TSS_ADDR: return argument > HIGHEST_TSS ? -EINVAL : 0;
-  case KVM_GET_TSC_KHZ: return TSC_KHZ;
+  case KVM_GET_TSC_KHZ: return STAND_IN_TSC_KHZ;
   case KVM_GET_CLOCK: return get_clock(machine, argument);
   case KVM_SET_CLOCK: return set_clock(machine, argument);
   case KVM_IRQ_LINE:

@@ -18,7 +18,6 @@
 #endif
 
 #define MOST_VCPUS 1024
-#define MOST_SLOTS 32764
 
 int stand_in_open(int flags) {
   unsigned wanted = flags & O_CLOEXEC ? MFD_CLOEXEC : 0;
@@ -33,7 +32,7 @@ int stand_in_check_extension(uint64_t capability) {
   case KVM_CAP_NR_VCPUS: return (int)sysconf(_SC_NPROCESSORS_ONLN);
   case KVM_CAP_MAX_VCPUS:
   case KVM_CAP_MAX_VCPU_ID: return MOST_VCPUS;
-  case KVM_CAP_NR_MEMSLOTS: return MOST_SLOTS;
+  case KVM_CAP_NR_MEMSLOTS: return (int)STAND_IN_MOST_SLOTS;
   case KVM_CAP_IRQCHIP:
   case KVM_CAP_HLT:
   case KVM_CAP_USER_MEMORY:

@@ -8,7 +8,6 @@
 #define WIRE_VERSION 2u
 #define WIRE_CHUNK 0x8000u
 #define WIRE_CAPACITY (40 + WIRE_CHUNK)
-#define WIRE_NO_LIMIT UINT64_MAX
 
 enum wire_kind {
   WIRE_MAKE_MACHINE = 1,

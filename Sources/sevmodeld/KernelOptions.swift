@@ -63,6 +63,22 @@ struct MachineOptions: ParsableArguments {
       """)
   var noMemlock = false
 
+  @Flag(help: "A machine without a Secure Processor: no firmware device, and INIT fails with ENODEV.")
+  var withoutProcessor = false
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      Let the Secure Processor answer so many commands of the firmware and then hang: the next one fails with \
+      ETIMEDOUT, all later ones with EBUSY.
+      """, valueName: "count"))
+  var processorStopsAfter: UInt64?
+
+  var processor: ProcessorHealth {
+    if withoutProcessor { return .absent }
+    return processorStopsAfter.map { .stops(after: $0) } ?? .healthy
+  }
+
   @Option(help: "The most VMs and vCPUs; further ones are refused with ENFILE.")
   var maximumVms: Int = 8192
 
@@ -70,6 +86,9 @@ struct MachineOptions: ParsableArguments {
   var maximumConnections: Int = 8192
 
   func validate() throws {
+    guard !withoutProcessor || processorStopsAfter == nil else {
+      throw ValidationError("--without-processor and --processor-stops-after exclude each other")
+    }
     guard (1...65535).contains(asids) else { throw ValidationError("--asids must be from 1 to 65535") }
     guard esAsids <= 65535 else { throw ValidationError("--es-asids must be at most 65535") }
     guard (1...1_000_000).contains(maximumVms), (1...1_000_000).contains(maximumConnections) else {

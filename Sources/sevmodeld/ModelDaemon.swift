@@ -82,6 +82,6 @@ struct ModelDaemon: ParsableCommand {
       isEnabled: !kernel.disabled, profile: kernel.profile, asidCount: machine.asids,
       encryptedStateASIDCount: machine.esAsids, offersMove: kernel.noMove ? false : nil,
       localMigrationWithoutEncryptedState: kernel.withoutThirdPatch, firmwareVMSA: kernel.firmwareVmsa,
-      ciphertext: machine.ciphertext)
+      ciphertext: machine.ciphertext, processor: machine.processor)
   }
 }

@@ -41,7 +41,7 @@ extension OverTheSocket {
         typealias Field = ModelWire.RequestField
         let kinds = ModelWire.Request.allCases
         let kind = kinds.randomElement(using: &generator) ?? .memoryEncryptOperation
-        var record = RawCaller.record(kind.rawValue, byteCount: Field.byteCount)
+        var record = RawCaller.record(kind.kind.rawValue, byteCount: Field.byteCount)
         let body = bytes(record.count - ModelWire.headerByteCount)
         record.replaceSubrange(ModelWire.headerByteCount..., with: body)
         let parameterByteCount = UInt32.random(in: 0...72, using: &generator)

@@ -119,6 +119,11 @@ extension SEVSession {
     return machine
   }
 
+  /// ASK and ARK, as SEND_START wants them.
+  mutating func amdCertificates() throws -> [UInt8] {
+    Array(try platformCertificates().dropFirst(4 * PlatformBlob.certificateByteCount))
+  }
+
   mutating func makeGuest() throws -> OwnedDescriptor {
     let machine = try makeMachine()
     try initialize(machine)

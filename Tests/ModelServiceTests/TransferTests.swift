@@ -24,8 +24,6 @@ extension OverTheSocket {
       }
     }
 
-    private static let certificate = PlatformBlob.certificateByteCount
-
     @Test("arrives page by page, and its memory with it", arguments: [false, true])
     func transfer(ciphertext: Bool) throws {
       var source = try Machine(ciphertext: ciphertext)
@@ -41,7 +39,7 @@ extension OverTheSocket {
       try source.session.launchFinish(guest)
 
       let (pdh, chain) = try target.session.exportPDH(target.firmware)
-      let amd = Array(try target.session.platformCertificates().dropFirst(4 * Self.certificate))
+      let amd = try target.session.amdCertificates()
       #expect(amd.count == 1664)
       let sent = try source.session.sendStart(
         guest, diffieHellman: pdh, platformCertificates: chain, amdCertificates: amd)
@@ -80,7 +78,7 @@ extension OverTheSocket {
       let firmware = try session.openFirmware()
       let source = try session.makeLaunched(firmware, encryptedState: true, vcpus: 2)
       let (pdh, chain) = try session.exportPDH(firmware)
-      let amd = Array(try session.platformCertificates().dropFirst(4 * Self.certificate))
+      let amd = try session.amdCertificates()
       let sent = try session.sendStart(
         source.machine, diffieHellman: pdh, platformCertificates: chain, amdCertificates: amd)
       #expect(sent.policy == .encryptedState)
@@ -112,7 +110,7 @@ extension OverTheSocket {
     func cancel() throws {
       var machine = try Machine(ciphertext: false)
       let (pdh, chain) = try machine.session.exportPDH(machine.firmware)
-      let amd = Array(try machine.session.platformCertificates().dropFirst(4 * Self.certificate))
+      let amd = try machine.session.amdCertificates()
       let guest = try machine.session.makeLaunched(machine.firmware)
       _ = try machine.session.sendStart(
         guest, diffieHellman: pdh, platformCertificates: chain, amdCertificates: amd)
@@ -139,7 +137,7 @@ extension OverTheSocket {
       _ session: inout SEVSession, _ firmware: borrowing OwnedDescriptor
     ) throws -> (source: Held, target: Held) {
       let (pdh, chain) = try session.exportPDH(firmware)
-      let amd = Array(try session.platformCertificates().dropFirst(4 * PlatformBlob.certificateByteCount))
+      let amd = try session.amdCertificates()
       let source = try session.makeLaunched(firmware)
       let sent = try session.sendStart(
         source, diffieHellman: pdh, platformCertificates: chain, amdCertificates: amd)
@@ -219,7 +217,7 @@ extension OverTheSocket {
       var session = try model.openSession()
       let firmware = try session.openFirmware()
       let (pdh, chain) = try session.exportPDH(firmware)
-      let amd = Array(try session.platformCertificates().dropFirst(4 * PlatformBlob.certificateByteCount))
+      let amd = try session.amdCertificates()
       let source = try session.makeLaunched(firmware)
       let sent = try session.sendStart(
         source, diffieHellman: pdh, platformCertificates: chain, amdCertificates: amd)

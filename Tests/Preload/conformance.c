@@ -18,6 +18,7 @@ static const struct {
     {"init2", table_init2},
     {"launch", table_launch},
     {"ciphertext", table_ciphertext},
+    {"processor", table_processor},
     {"old-mirror", table_old_mirror},
     {"local", table_local},
     {"local-two-patches", table_local_two_patches},

@@ -7,6 +7,8 @@ void table_move(void);
 void table_mirror(void);
 void table_init2(void);
 void table_launch(void);
+/* The same with a Secure Processor that answers two commands. */
+void table_processor(void);
 /* The same in ciphertext mode. */
 void table_ciphertext(void);
 /* For mainline-5.16. */

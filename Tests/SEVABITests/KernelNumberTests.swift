@@ -41,6 +41,9 @@ struct KernelNumberTests {
     #expect(MachineType.allCases.map(\.rawValue) == [0, 1, 2, 3, 4, 5])
     #expect(PageStatus.hypercall == 12)
     #expect(PageStatus.migrationControlMSR == 0x4B56_4D08)
+    #expect(PageStatus.encryptedAttribute == 0x10)
+    #expect(PageStatus.mapRangeFeature == 0x1_0000)
+    #expect(PageStatus.migrationControlFeature == 0x2_0000)
     #expect(SEVCommandID.initialize2Number == SEVCommandID.localSend.rawValue)
   }
 

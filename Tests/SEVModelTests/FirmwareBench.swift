@@ -152,9 +152,9 @@ extension FirmwareCommand {
     let handle = FirmwareBench.handle
     switch self {
     case .initialize: try bench.firmware.initialize()
-    case .shutdown: bench.firmware.shutdown()
+    case .shutdown: try bench.firmware.shutdown()
     case .platformReset: try bench.firmware.resetPlatform()
-    case .platformStatus: _ = bench.firmware.platformStatus()
+    case .platformStatus: _ = try bench.firmware.platformStatus()
     case .generatePEK: try bench.firmware.generatePEK()
     case .certificateSigningRequest: _ = try bench.firmware.certificateSigningRequest(room: 2084)
     case .importPEK: try bench.firmware.importPEK([], oca: [])

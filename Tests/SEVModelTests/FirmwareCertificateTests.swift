@@ -250,7 +250,7 @@ struct FirmwareTestRootTests {
     #expect(third.oca == second.oca)
     #expect(third.cek[..<1044] == first.cek[..<1044])
     #expect(fault(third) == nil)
-    bench.firmware.shutdown()
+    try bench.firmware.shutdown()
     #expect(try bench.firmware.platformCertificates() == third, "the identity survives a shutdown")
     let name = try bench.firmware.platformIdentifier(room: 128)
     try bench.firmware.resetPlatform()

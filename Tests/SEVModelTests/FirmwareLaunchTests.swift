@@ -72,7 +72,7 @@ struct FirmwareLaunchTests {
     var bench = FirmwareBench(policy: [])
     try bench.initialize()
     let session = try bench.session()
-    if command == .platformReset { bench.firmware.shutdown() }
+    if command == .platformReset { try bench.firmware.shutdown() }
     try command.issue(on: &bench)
     if command == .platformReset { try bench.initialize() }
     #expect(throws: FirmwareStatus.badMeasurement) {

@@ -200,7 +200,7 @@ struct FirmwareActivationTests {
     try bench.firmware.flushDataFabric()
     try bench.firmware.activate(handle, asid: 5)
     // A guest that has an ASID is asked for it before the ASID's state is.
-    bench.firmware.shutdown()
+    try bench.firmware.shutdown()
     #expect(bench.firmware.guestCount == 0)
     #expect(bench.firmware.platform == .uninitialized)
   }
@@ -237,6 +237,6 @@ struct FirmwareActivationTests {
     #expect(throws: FirmwareStatus.unsupported) {
       try firmware.launchStart(policy: .encryptedState, sharing: 0, session: nil, random: &random)
     }
-    #expect(!firmware.platformStatus().hasEncryptedState)
+    #expect(try !firmware.platformStatus().hasEncryptedState)
   }
 }

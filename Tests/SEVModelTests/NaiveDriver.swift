@@ -7,8 +7,8 @@ import SEVModel
 struct NaiveDriver {
   private static let owner = SessionOwner()
   private static let identity = PlatformIdentity(key: owner.platformKey)
-  private static let ownerSecret = try? owner.ownKey.sharedSecretFromKeyAgreement(
-    with: owner.platformKey.publicKey)
+  /// The owner who takes platforms over.
+  private static let authority = PlatformOwner()
 
   private struct PacketBytes {
     let header: [UInt8]
@@ -17,24 +17,34 @@ struct NaiveDriver {
 
   var host: ModelHost
   var memory = BadAddressMemory()
-  private let certificates: PlatformCertificates
+  /// The platform's certificates by the edition of its identity.
+  private var editions: [PlatformCertificates] = []
+  /// What the guest owner and the platform agree on, by edition.
+  private var ownerSecrets: [Int: SymmetricKey] = [:]
   private var machines: [VirtualMachineID] = []
   private var vcpus: [[VirtualCPUID]] = []
   private var sessions: [Int: [UInt8]] = [:]
   private var packets: [Int: PacketBytes] = [:]
   private var measurements: [Int: [UInt8]] = [:]
+  /// The VMs whose guests may not reach the migration MSR.
+  private var denied: Set<Int> = []
 
   init(_ configuration: ModelConfiguration, seed: UInt64) {
     host = ModelHost(
       configuration: configuration, random: NaiveRandomSource(seed: seed), identity: Self.identity)
-    guard let made = try? host.platformCertificates() else {
-      preconditionFailure("the platform has no certificates")
-    }
-    certificates = made
     memory.map(
       NaivePlace.mapped.lowerBound,
       count: NaivePlace.mapped.upperBound - NaivePlace.mapped.lowerBound)
     memory.store((0..<0x4000).map { UInt8(truncatingIfNeeded: $0 &* 31 >> 3) }, at: NaivePlace.guest)
+    fileEdition()
+  }
+
+  /// Keeps the certificates of a new edition of the platform's identity.
+  mutating func fileEdition() {
+    guard let made = try? host.platformCertificates() else {
+      preconditionFailure("the platform has no certificates")
+    }
+    editions.append(made)
   }
 
   /// Makes a call.
@@ -79,6 +89,30 @@ struct NaiveDriver {
           host.enableCapability(on: machines[machine], argument: NaivePlace.structure, caller: caller))
       case .command(let command):
         return run(command, caller)
+      case .device(let command):
+        return run(command)
+      case .enableExits(let machine, let number, let argument):
+        memory.store(
+          EnableCapability(capability: number, argument: argument).bytes, at: NaivePlace.structure)
+        return finish(
+          host.enableCapability(on: machines[machine], argument: NaivePlace.structure, caller: caller))
+      case .denyMSR(let machine):
+        let isDenied = denied.contains(machine)
+        let number = NaiveKernel.migrationMSR
+        host.denyMSRs(isDenied ? [] : [number...number], on: machines[machine])
+        denied.formSymmetricDifference([machine])
+      case .hypercall(let machine, let vcpu, let number, let arguments, let privilege):
+        return answer(
+          try host.hypercall(
+            number, arguments, privilege: privilege, on: vcpus[machine][vcpu], caller: caller))
+      case .readMSR(let machine, let vcpu, let index):
+        return answer(try host.readMSR(index, on: vcpus[machine][vcpu], caller: caller))
+      case .writeMSR(let machine, let vcpu, let index, let value):
+        return answer(try host.writeMSR(index, value, on: vcpus[machine][vcpu], caller: caller))
+      case .getSharedPages(let machine, let list):
+        return run(list, sets: false, on: machines[machine], caller)
+      case .setSharedPages(let machine, let list):
+        return run(list, sets: true, on: machines[machine], caller)
       }
       return NaiveAnswer()
     } catch {
@@ -88,7 +122,7 @@ struct NaiveDriver {
 
   private static func descriptor(_ machine: Int) -> Int32 { 100 + Int32(machine) }
 
-  private mutating func finish(_ step: Step) -> NaiveAnswer {
+  mutating func finish(_ step: Step) -> NaiveAnswer {
     NaiveAnswer(error: host.run(step, in: &memory))
   }
 
@@ -116,7 +150,7 @@ struct NaiveDriver {
     return answer
   }
 
-  private mutating func allow(_ access: NaiveAccess, at address: UInt64) {
+  mutating func allow(_ access: NaiveAccess, at address: UInt64) {
     switch access {
     case .unmapped: memory.unmap(address, count: 4096)
     case .readOnly: memory.protect(address, count: 4096, .readOnly)
@@ -228,14 +262,17 @@ struct NaiveDriver {
 
   // MARK: Bytes for names
 
-  private func bytes(of buffer: NaiveBuffer, _ arguments: NaiveArguments) -> [UInt8] {
+  mutating func bytes(of buffer: NaiveBuffer, _ arguments: NaiveArguments) -> [UInt8] {
     switch buffer.content {
     case .garbage: return [UInt8](repeating: 0x5A, count: Int(min(buffer.length, 0x4000)))
     case .ownerCertificate: return Self.owner.certificate
-    case .platformCertificate: return certificates.pdh
-    case .platformChain: return certificates.chain
-    case .amdChain: return certificates.amd
-    case .ownerSession(let policy): return Self.ownerSession(policy)
+    case .platformCertificate(let edition): return editions[edition].pdh
+    case .platformChain(let edition): return editions[edition].chain
+    case .amdChain: return editions[0].amd
+    case .signingRequest(let edition, let isSigned):
+      return isSigned ? Self.authority.signed(editions[edition].pek) : editions[edition].pek
+    case .ownerAuthority: return Self.authority.certificate
+    case .ownerSession(let policy, let edition): return ownerSession(policy, edition: edition)
     case .sentSession(let number): return sessions[number] ?? []
     case .packetHeader(let number, let damage):
       guard var header = packets[number]?.header else { return [] }
@@ -255,14 +292,26 @@ struct NaiveDriver {
     }
   }
 
-  private static func ownerSession(_ policy: UInt32) -> [UInt8] {
-    guard let ownerSecret,
+  private mutating func ownerSession(_ policy: UInt32, edition: Int) -> [UInt8] {
+    guard
       let session = try? SessionOwner.session(
-        sharedSecret: SymmetricKey(data: ownerSecret), encryptionKey: owner.encryptionKey,
-        integrityKey: owner.integrityKey, nonce: [UInt8](repeating: 0x40, count: 16),
+        sharedSecret: ownerSecret(edition), encryptionKey: Self.owner.encryptionKey,
+        integrityKey: Self.owner.integrityKey, nonce: [UInt8](repeating: 0x40, count: 16),
         vector: [UInt8](repeating: 0x50, count: 16), policy: GuestPolicy(rawValue: policy))
     else { preconditionFailure("no session could be made") }
     return session
+  }
+
+  private mutating func ownerSecret(_ edition: Int) -> SymmetricKey {
+    if let known = ownerSecrets[edition] { return known }
+    let certificate = editions[edition].pdh
+    let point = [4] + certificate[20..<68].reversed() + certificate[92..<140].reversed()
+    guard let key = try? P384.KeyAgreement.PublicKey(x963Representation: point),
+      let secret = try? Self.owner.ownKey.sharedSecretFromKeyAgreement(with: key)
+    else { preconditionFailure("the platform's certificate has no key") }
+    let made = SymmetricKey(data: secret)
+    ownerSecrets[edition] = made
+    return made
   }
 
   private static let vector = [UInt8](repeating: 0x33, count: 16)

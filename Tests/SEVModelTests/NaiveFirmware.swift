@@ -10,6 +10,13 @@ struct NaiveFirmware {
     case made(Int)
   }
 
+  /// One end of a session. Two ends, in whichever order, agree on one secret.
+  enum End: Hashable {
+    case owner
+    /// The platform with the key of this edition of its identity.
+    case platform(Int)
+  }
+
   /// An ASID as KVM gave it out. Numbers do not matter, only who has which and of what kind it is.
   struct ASID: Hashable {
     let serial: Int
@@ -54,6 +61,9 @@ struct NaiveFirmware {
   let major: UInt32
   let minor: UInt32
   var guests: [UInt32: Guest] = [:]
+  var identity = NaiveIdentity()
+  /// INIT was done, and no FACTORY_RESET since.
+  var isInitialized = true
   private var keysMade = 0
 
   init(supportsEncryptedState: Bool, major: UInt32, minor: UInt32) {
@@ -62,7 +72,12 @@ struct NaiveFirmware {
     self.minor = minor
   }
 
-  /// WORKING, as opposed to INIT. KVM initialised the platform before anything else.
+  /// INIT or WORKING.
+  private func requireInitialized() throws(Refusal) {
+    guard state != 0 else { throw Refusal(.invalidPlatformState) }
+  }
+
+  /// WORKING.
   private func requireWorking() throws(Refusal) {
     guard !guests.isEmpty else { throw Refusal(.invalidPlatformState) }
   }
@@ -83,6 +98,7 @@ struct NaiveFirmware {
   mutating func launchStart(
     _ arguments: NaiveArguments, sessions: [Int: NaiveKernel.Session]
   ) throws(Refusal) -> UInt32 {
+    try requireInitialized()
     var keys: Keys?
     if arguments.certificate.address != 0 { keys = try openSession(arguments, sessions: sessions) }
     return try makeGuest(arguments, state: State.launching, keys: keys)
@@ -92,6 +108,7 @@ struct NaiveFirmware {
   mutating func receiveStart(
     _ arguments: NaiveArguments, sessions: [Int: NaiveKernel.Session]
   ) throws(Refusal) -> UInt32 {
+    try requireInitialized()
     let keys = try openSession(arguments, sessions: sessions)
     return try makeGuest(arguments, state: State.receiving, keys: keys)
   }
@@ -102,20 +119,15 @@ struct NaiveFirmware {
     let session = arguments.session
     guard session.address != 0, session.length == 128 else { throw Refusal(.invalidLength) }
     guard arguments.certificate.length == 2084 else { throw Refusal(.invalidLength) }
-    let certificate = arguments.certificate.content
-    guard certificate == .ownerCertificate || certificate == .platformCertificate else {
-      throw Refusal(.invalidCertificate)
-    }
+    guard let peer = Self.end(arguments.certificate.content) else { throw Refusal(.invalidCertificate) }
+    let ends: Set<End> = [.platform(identity.edition), peer]
     let keys: Keys
     let policy: UInt32
     switch session.content {
-    case .ownerSession(let made) where certificate == .ownerCertificate:
+    case .ownerSession(let made, let edition) where ends == [.owner, .platform(edition)]:
       (keys, policy) = (.owner, made)
     case .sentSession(let number):
-      // Both ends are this platform, so that its key and the receiver's certificate give the same secret.
-      guard let sent = sessions[number], sent.receiver == certificate else {
-        throw Refusal(.badMeasurement)
-      }
+      guard let sent = sessions[number], sent.ends == ends else { throw Refusal(.badMeasurement) }
       (keys, policy) = (sent.keys, sent.policy)
     default:
       // The wrapping key comes out as another one.
@@ -127,6 +139,15 @@ struct NaiveFirmware {
     if neededMajor > major || neededMajor == major && neededMinor > minor { throw Refusal(.policyFailure) }
     guard policy & Policy.reserved == 0 else { throw Refusal(.policyFailure) }
     return keys
+  }
+
+  /// The key of a certificate, if it is one of a Diffie-Hellman key.
+  static func end(_ content: NaiveContent) -> End? {
+    switch content {
+    case .ownerCertificate: .owner
+    case .platformCertificate(let edition): .platform(edition)
+    default: nil
+    }
   }
 
   private mutating func makeGuest(
@@ -165,6 +186,12 @@ struct NaiveFirmware {
   /// DEACTIVATE and DECOMMISSION, as KVM issues them together and ignores what they say.
   mutating func discard(_ handle: UInt32) {
     guests[handle] = nil
+  }
+
+  /// GUEST_STATUS, to which an unknown handle is a guest in state 0.
+  func status(_ handle: UInt32) throws(Refusal) -> Guest? {
+    try requireInitialized()
+    return guests[handle]
   }
 
   // MARK: Launch
@@ -242,15 +269,9 @@ struct NaiveFirmware {
     guard arguments.session.length == 128 else { throw Refusal(.invalidLength) }
     guard found.state == State.running else { throw Refusal(.invalidGuestState) }
     guard found.policy & Policy.noSending == 0 else { throw Refusal(.policyFailure) }
-    if found.policy & Policy.genuine != 0 {
-      guard arguments.platformCertificates.length == 6252, arguments.certificate.length == 2084,
-        [1664, 2432, 3200].contains(arguments.amdCertificates.length)
-      else { throw Refusal(.invalidLength) }
-    }
+    try verify(arguments, policy: found.policy)
     guard arguments.certificate.length == 2084 else { throw Refusal(.invalidLength) }
-    guard [.platformCertificate, .ownerCertificate].contains(arguments.certificate.content) else {
-      throw Refusal(.invalidCertificate)
-    }
+    guard Self.end(arguments.certificate.content) != nil else { throw Refusal(.invalidCertificate) }
     let keys = makeKeys()
     guests[handle]?.keys = keys
     guests[handle]?.state = State.sending

@@ -8,7 +8,11 @@ struct NaiveGenerator {
   struct Random: RandomNumberGenerator {
     private var state: UInt64
 
-    init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 }
+    init(seed: UInt64) {
+      state = seed
+      // A multiple of the increment would make the next seed's numbers these ones, but for the first.
+      state = next()
+    }
 
     mutating func next() -> UInt64 {
       state &+= 0x9E37_79B9_7F4A_7C15
@@ -44,7 +48,7 @@ struct NaiveGenerator {
       request.space = chance(80) ? 1 : 2
       return request
     }
-    let creator = kernel.machines[machine].creator
+    let creator = kernel.machines[call.speaker ?? machine].creator
     request.space = chance(97) ? creator : 3 - creator
     if !hasBadBuffer, chance(25) {
       // Near what the VM has pinned already, so that a page more or less is told.
@@ -91,6 +95,8 @@ struct NaiveGenerator {
       let vcpu = Int.random(in: state.vcpus.indices, using: &random)
       guard !state.vcpus[vcpu].isProtected else { return .run(machine: machine, vcpu: vcpu) }
       return .guestDebug(machine: machine, vcpu: vcpu, isOn: chance(30))
+    case 39..<44: return .device(device(kernel))
+    case 44..<52: return pages(kernel, machine: machine, open: open)
     default: return .command(command(kernel, machine: machine))
     }
   }
@@ -184,8 +190,10 @@ struct NaiveGenerator {
     guard chance(55) else { return }
     arguments.certificate = NaiveBuffer(
       address: NaivePlace.certificate, length: 2084, content: .ownerCertificate)
+    let edition = edition(kernel)
     arguments.session = NaiveBuffer(
-      address: NaivePlace.session, length: 128, content: .ownerSession(policy: arguments.policy))
+      address: NaivePlace.session, length: 128,
+      content: .ownerSession(policy: arguments.policy, edition: edition))
     if chance(25) { spoilSession(kernel, &arguments) }
   }
 
@@ -193,7 +201,9 @@ struct NaiveGenerator {
   private mutating func spoilSession(_ kernel: NaiveKernel, _ arguments: inout NaiveArguments) {
     switch Int.random(in: 0..<6, using: &random) {
     case 0: arguments.policy ^= 1
-    case 1: arguments.certificate.content = lean(.garbage, .platformCertificate, .ownerCertificate)
+    case 1:
+      arguments.certificate.content = lean(
+        .garbage, .platformCertificate(edition(kernel)), .ownerCertificate)
     case 2: arguments.session.content = .garbage
     case 3:
       if let other = pick(kernel.sessions.keys.sorted()) { arguments.session.content = .sentSession(other) }
@@ -268,9 +278,9 @@ struct NaiveGenerator {
   ) {
     let policy = kernel.firmware.guests[kernel.machines[machine].handle]?.policy ?? 0
     arguments.certificate = NaiveBuffer(
-      address: NaivePlace.certificate, length: 2084, content: .platformCertificate)
+      address: NaivePlace.certificate, length: 2084, content: .platformCertificate(edition(kernel)))
     arguments.platformCertificates = NaiveBuffer(
-      address: NaivePlace.platformCertificates, length: 6252, content: .platformChain)
+      address: NaivePlace.platformCertificates, length: 6252, content: .platformChain(edition(kernel)))
     arguments.amdCertificates = NaiveBuffer(
       address: NaivePlace.amdCertificates, length: 1664, content: .amdChain)
     arguments.session = NaiveBuffer(address: NaivePlace.session, length: 128)
@@ -279,7 +289,8 @@ struct NaiveGenerator {
       arguments.platformCertificates = NaiveBuffer(
         address: NaivePlace.platformCertificates, length: 16)
       arguments.amdCertificates = NaiveBuffer(address: NaivePlace.amdCertificates, length: 16)
-      arguments.certificate.content = lean(.platformCertificate, .ownerCertificate, .garbage)
+      arguments.certificate.content = lean(
+        arguments.certificate.content, .ownerCertificate, .garbage)
     }
     switch Int.random(in: 0..<20, using: &random) {
     case 0: arguments.session.length = 0

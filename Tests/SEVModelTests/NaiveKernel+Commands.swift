@@ -234,7 +234,7 @@ extension NaiveKernel {
     if !isGuest(command) { return .failed(.notSupported) }
     if !hasFirmware(command, request) { return .failed(.badDescriptor) }
     let handle = machines[command.machine].handle
-    let guest = firmware.guests[handle]
+    let guest = try firmware.status(handle)
     if command.structure != .readWrite { return .notDelivered }
     return .done([UInt64(handle), UInt64(guest?.policy ?? 0), UInt64(guest?.state ?? 0)])
   }

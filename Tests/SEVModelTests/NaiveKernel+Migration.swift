@@ -29,10 +29,13 @@ extension NaiveKernel {
     if !hasFirmware(command, request) { return .failed(.badDescriptor) }
     try firmware.sendStart(handle, arguments)
     if !NaivePlace.isMapped(arguments.session.address, 128) { return .notDelivered }
-    guard let guest = firmware.guests[handle] else { return .notDelivered }
+    guard let guest = firmware.guests[handle],
+      let receiver = NaiveFirmware.end(arguments.certificate.content)
+    else { return .notDelivered }
     products += 1
     sessions[products] = Session(
-      policy: guest.policy, keys: guest.keys, receiver: arguments.certificate.content)
+      policy: guest.policy, keys: guest.keys, receiver: arguments.certificate.content,
+      ends: [.platform(firmware.identity.edition), receiver])
     note(.session(products))
     return command.structure == .readOnly ? .notDelivered : .done([UInt64(guest.policy), 128])
   }

@@ -46,6 +46,12 @@ struct NaiveKernel {
     /// The VM whose context this mirror uses.
     var owner: Int?
     var mirrors: [Int] = []
+    // What the VMM and the guest said about pages and MSRs.
+    var exitsOnPages = false
+    var msrReasons: UInt64 = 0
+    var isMSRDenied = false
+    var isReadyToMigrate = false
+    var sharedPages: Set<UInt64> = []
   }
 
   /// What LOCAL_SEND staged.
@@ -63,6 +69,7 @@ struct NaiveKernel {
     let policy: UInt32
     let keys: NaiveFirmware.Keys
     let receiver: NaiveContent
+    let ends: Set<NaiveFirmware.End>
   }
 
   struct Packet {
@@ -89,10 +96,14 @@ struct NaiveKernel {
   private(set) var product: Product?
   var usedASIDs: Set<NaiveFirmware.ASID> = []
   private var asidsMade = 0
+  /// How many of each kind nobody had since the last flush, and how many were given up since.
+  private var cleanASIDs: [Bool: Int]
+  private var dirtyASIDs = [false: 0, true: 0]
 
   init(profile: Profile, asids: Int, encryptedStateASIDs: Int, major: UInt32, minor: UInt32) {
     self.profile = profile
     freeASIDs = (asids, encryptedStateASIDs)
+    cleanASIDs = [false: asids, true: encryptedStateASIDs]
     firmware = NaiveFirmware(supportsEncryptedState: encryptedStateASIDs > 0, major: major, minor: minor)
   }
 
@@ -127,6 +138,18 @@ struct NaiveKernel {
       return NaiveAnswer(error: machines[machine].needsInit ? .invalidArgument : nil)
     case .command(let command):
       return operation(command, request, token: token)
+    case .device(let command): return device(command)
+    case .enableExits(let machine, let number, let argument):
+      return NaiveAnswer(error: enableExits(machine, number, argument, request))
+    case .denyMSR(let machine):
+      machines[machine].isMSRDenied.toggle()
+      return NaiveAnswer()
+    case .hypercall(let machine, _, let number, let arguments, let privilege):
+      return hypercall(machine, number, arguments, privilege: privilege, request)
+    case .readMSR(let machine, _, let index): return readMSR(machine, index, request)
+    case .writeMSR(let machine, _, let index, let value): return writeMSR(machine, index, value, request)
+    case .getSharedPages(let machine, let list): return getSharedPages(machine, list, request)
+    case .setSharedPages(let machine, let list): return setSharedPages(machine, list, request)
     }
   }
 
@@ -180,7 +203,8 @@ struct NaiveKernel {
   }
 
   mutating func release(_ asid: NaiveFirmware.ASID?) {
-    if let asid { usedASIDs.remove(asid) }
+    guard let asid, usedASIDs.remove(asid) != nil else { return }
+    dirtyASIDs[asid.isForEncryptedState, default: 0] += 1
   }
 
   // MARK: INIT, ES_INIT, INIT2
@@ -210,8 +234,14 @@ struct NaiveKernel {
   }
 
   private mutating func takeASID(_ number: Int, encryptedState: Bool) -> KernelError? {
-    let limit = encryptedState ? freeASIDs.encryptedState : freeASIDs.plain
-    if usedASIDs.count(where: { $0.isForEncryptedState == encryptedState }) >= limit { return .busy }
+    if cleanASIDs[encryptedState] == 0 {
+      // A flush makes all of both kinds clean, but only a firmware that is initialised does it.
+      if dirtyASIDs[encryptedState] == 0 || firmware.state == 0 { return .busy }
+      cleanASIDs.merge(dirtyASIDs, uniquingKeysWith: +)
+      dirtyASIDs = [false: 0, true: 0]
+    }
+    cleanASIDs[encryptedState, default: 0] -= 1
+    firmware.initialize()
     asidsMade += 1
     let asid = NaiveFirmware.ASID(serial: asidsMade, isForEncryptedState: encryptedState)
     usedASIDs.insert(asid)

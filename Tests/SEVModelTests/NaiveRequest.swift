@@ -5,14 +5,18 @@ enum NaiveContent: Hashable {
   case garbage
   /// The guest owner's Diffie-Hellman certificate.
   case ownerCertificate
-  /// The platform's own, in bytes that the platform's exported certificate has.
-  case platformCertificate
-  /// The platform's certificates, PEK, OCA and CEK.
-  case platformChain
+  /// The platform's own, as it was in an edition of the platform's identity.
+  case platformCertificate(Int)
+  /// The platform's certificates of that edition, PEK, OCA and CEK.
+  case platformChain(Int)
+  /// What PEK_CSR gave in an edition, signed by the tests' owner or not.
+  case signingRequest(Int, isSigned: Bool)
+  /// The certificate of the tests' owner as a certificate authority.
+  case ownerAuthority
   /// ASK and ARK.
   case amdChain
-  /// A session that the owner made for the platform and this policy.
-  case ownerSession(policy: UInt32)
+  /// A session that the owner made for the platform of an edition and this policy.
+  case ownerSession(policy: UInt32, edition: Int)
   /// The session that a SEND_START made, by its number.
   case sentSession(Int)
   /// Header and data of the packet with this number.
@@ -107,6 +111,29 @@ struct NaiveRequest: Hashable, CustomStringConvertible {
     /// KVM_ENABLE_CAP; no source is a number that is no VM.
     case enableCapability(machine: Int, number: UInt32, flags: UInt32, source: Int?)
     case run(machine: Int, vcpu: Int)
+    case device(NaiveDeviceCommand)
+    /// KVM_ENABLE_CAP of what ends a vCPU's run.
+    case enableExits(machine: Int, number: UInt32, argument: UInt64)
+    /// Filters the migration MSR, or lets it through again.
+    case denyMSR(machine: Int)
+    case hypercall(machine: Int, vcpu: Int, number: UInt64, arguments: [UInt64], privilege: UInt8)
+    case readMSR(machine: Int, vcpu: Int, index: UInt32)
+    case writeMSR(machine: Int, vcpu: Int, index: UInt32, value: UInt64)
+    case getSharedPages(machine: Int, NaiveList)
+    case setSharedPages(machine: Int, NaiveList)
+
+    /// The VM that guests' calls and the list of their pages are about.
+    var speaker: Int? {
+      switch self {
+      case .hypercall(let machine, _, _, _, _), .readMSR(let machine, _, _),
+        .writeMSR(let machine, _, _, _), .getSharedPages(let machine, _), .setSharedPages(let machine, _),
+        .enableExits(let machine, _, _), .denyMSR(let machine):
+        machine
+      case .makeMachine, .makeVCPU, .guestDebug, .destroy, .command, .registerRegion, .unregisterRegion,
+        .enableCapability, .run, .device:
+        nil
+      }
+    }
   }
 
   var call: Call

@@ -45,14 +45,26 @@ struct NaiveTests {
   func sameAnswers(kind: Kind) {
     var succeeded: Set<UInt32> = []
     var refused: Set<UInt32> = []
+    var devicesSucceeded: Set<UInt32> = []
+    var devicesRefused: Set<UInt32> = []
+    var lists = 0
     for seed in 1...Self.sequencesPerKind {
       var history: [String] = []
       var difference: String?
       Self.play(kind, seed: seed, calls: Self.callsPerSequence) { request, expected, complaint in
         history.append("\(history.count): \(request) -> \(expected)")
         difference = complaint
-        if case .command(let command) = request.call {
+        switch request.call {
+        case .command(let command):
           if expected.error == nil { succeeded.insert(command.id) } else { refused.insert(command.id) }
+        case .device(let command):
+          if expected.error == nil {
+            devicesSucceeded.insert(command.id)
+          } else {
+            devicesRefused.insert(command.id)
+          }
+        case .getSharedPages where expected.fields.count > 3: lists += 1
+        default: break
         }
         return complaint == nil
       }
@@ -64,6 +76,9 @@ struct NaiveTests {
     }
     #expect(succeeded == Self.commands(of: kind))
     #expect(refused.isSuperset(of: 0..<26))
+    #expect(devicesSucceeded == Set(0..<9))
+    #expect(devicesRefused == Set(0..<10))
+    #expect((lists > 0) == (kind.profile == .v10), "lists of more than one range")
   }
 
   private static func commands(of kind: Kind) -> Set<UInt32> {
@@ -90,6 +105,7 @@ struct NaiveTests {
     var generator = NaiveGenerator(seed: seed)
     for _ in 0..<calls {
       let request = generator.request(kernel)
+      let edition = kernel.firmware.identity.edition
       var given = driver.run(request)
       let expected = kernel.answer(request, token: driver.token)
       // The fields mean something only where the reference says so.
@@ -97,6 +113,7 @@ struct NaiveTests {
       if let product = kernel.product, case .command(let command) = request.call {
         driver.file(product, of: command.arguments)
       }
+      if kernel.firmware.identity.edition > edition { driver.fileEdition() }
       var complaint: String?
       if given != expected {
         complaint = "the model says \(given), the reference \(expected)"

@@ -115,7 +115,10 @@ private struct World {
   }
 
   mutating func report() -> Report {
-    switch source.below(14) {
+    let choice = source.byte()
+    // What is left of a byte above a multiple of 14.
+    guard choice < 252 else { return .park(epoch()) }
+    return switch choice % 14 {
     case 0: .fresh
     case 1: .attach(prepared: handoff())
     case 2: .claiming(handoff())

@@ -1,4 +1,5 @@
 import ArgumentParser
+import FoundationEssentials
 import LinuxOS
 
 /// Measures the blackout of a handoff against the unavoidable minimum, and what many guests cost.
@@ -24,13 +25,21 @@ struct BatonBench: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Only these parts: blackout, kvm, rolling, memory, model. Default: all.", valueName: "part"))
+      "Only these parts: blackout, move, kvm, rolling, memory, model, systemd. Default: all.",
+      valueName: "part"
+    ))
   var only: [Part] = []
 
   @Option(
     help: ArgumentHelp(
-      "Only these RAM sizes, in MiB, for the part blackout.", valueName: "MiB"))
+      "Only these RAM sizes, in MiB, for the parts blackout, move and systemd.", valueName: "MiB"))
   var size: [Int] = []
+
+  @Option(
+    help: ArgumentHelp(
+      "Measure under the systemd that runs here, and write what came of it to this file.", visibility: .hidden
+    ))
+  var units: String?
 
   @Option(help: ArgumentHelp("Handoffs at each RAM size instead of the usual number.", valueName: "count"))
   var handoffs: Int?
@@ -50,18 +59,34 @@ struct BatonBench: ParsableCommand {
     do {
       let workspace = try Workspace(programs: try programs ?? Self.ownFolder(), keeps: keep)
       defer { workspace.remove() }
-      let results = try Bench(plan: plan, parts: parts, workspace: workspace).run()
+      if let units {
+        let results = try UnitMeasurement(workspace: workspace).measure(plan.units)
+        try Self.write(Array(JSONEncoder().encode(results)), to: units)
+        return
+      }
+      let results = try Bench(plan: plan, parts: parts, workspace: workspace, restrictions: restrictions)
+        .run()
       StandardStream.output.write(ResultTable(results).text)
       if let json {
-        let bytes = try results.encoded()
-        try Files.remove(json)
-        try Files.open(json, .createNew).write(bytes, at: 0)
+        try Self.write(results.encoded(), to: json)
         Progress.say("results are in \(json)")
       }
+      if !results.failures.isEmpty { throw ExitCode.failure }
     } catch let error as BenchError {
       StandardStream.error.write("baton-bench: \(error)\n")
       throw ExitCode.failure
     }
+  }
+
+  /// What restricts the plan, to be said once more to the program in the container.
+  private var restrictions: [String] {
+    (quick ? ["--quick"] : []) + size.flatMap { ["--size", "\($0)"] }
+      + (handoffs.map { ["--handoffs", "\($0)"] } ?? [])
+  }
+
+  private static func write(_ bytes: [UInt8], to path: String) throws {
+    try Files.remove(path)
+    try Files.open(path, .createNew).write(bytes, at: 0)
   }
 
   private static func ownFolder() throws -> String {
@@ -74,6 +99,8 @@ struct BatonBench: ParsableCommand {
 enum Part: String, ExpressibleByArgument, CaseIterable, Hashable {
   /// Software vCPUs against the C program.
   case blackout
+  /// The same for contexts that are moved.
+  case move
   /// Real vCPUs.
   case kvm
   /// Many guests upgraded in one go.
@@ -82,4 +109,6 @@ enum Part: String, ExpressibleByArgument, CaseIterable, Hashable {
   case memory
   /// The software model's own speed.
   case model
+  /// The installed units in a container.
+  case systemd
 }

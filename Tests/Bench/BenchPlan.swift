@@ -2,12 +2,27 @@
 struct BenchPlan {
   /// Handoffs of a guest with so much RAM.
   struct Size: Hashable {
+    var way = ContextWay.token
     let ramMebibytes: Int
     let handoffs: Int
     /// In how many blocks; those of the C program and ours take turns, so that noise meets both.
     let blocks: Int
+
+    /// For people.
+    var name: String { way.name(ramMebibytes) }
   }
 
+  /// Under the installed units.
+  struct Units {
+    /// Upgrades by starting the other slot; blocks of bare processes and of units take turns.
+    var sideBySide: [Size]
+    /// Restarts in place.
+    var inPlace: [Size]
+    /// Starts of batond by the first call.
+    let starts: Int
+  }
+
+  /// Both ways in which a context goes.
   var sizes: [Size]
   /// Real vCPUs: each handoff is slow where instructions are emulated.
   let kvm: Size
@@ -16,6 +31,7 @@ struct BenchPlan {
   let registeredGuests: Int
   let modelRoundTrips: Int
   let modelPages: Int
+  var units: Units
 
   static let full = BenchPlan(
     sizes: [
@@ -23,29 +39,55 @@ struct BenchPlan {
       Size(ramMebibytes: 1024, handoffs: 200, blocks: 8),
       Size(ramMebibytes: 4096, handoffs: 200, blocks: 4),
       Size(ramMebibytes: 16384, handoffs: 50, blocks: 2),
+      Size(way: .move, ramMebibytes: 256, handoffs: 200, blocks: 8),
+      Size(way: .move, ramMebibytes: 1024, handoffs: 200, blocks: 8),
     ],
     kvm: Size(ramMebibytes: 256, handoffs: 20, blocks: 1),
-    rollingGuests: 100, rollingParallel: 8, registeredGuests: 1000, modelRoundTrips: 5000, modelPages: 50_000)
+    rollingGuests: 100, rollingParallel: 8, registeredGuests: 1000, modelRoundTrips: 5000, modelPages: 50_000,
+    units: Units(
+      sideBySide: [
+        Size(ramMebibytes: 256, handoffs: 100, blocks: 4), Size(ramMebibytes: 1024, handoffs: 100, blocks: 4),
+      ],
+      inPlace: [
+        Size(ramMebibytes: 256, handoffs: 50, blocks: 1), Size(ramMebibytes: 1024, handoffs: 50, blocks: 1),
+        Size(ramMebibytes: 4096, handoffs: 30, blocks: 1),
+      ],
+      starts: 50))
 
   static let quick = BenchPlan(
     sizes: [
       Size(ramMebibytes: 64, handoffs: 10, blocks: 2), Size(ramMebibytes: 256, handoffs: 10, blocks: 2),
+      Size(way: .move, ramMebibytes: 64, handoffs: 10, blocks: 2),
     ],
     kvm: Size(ramMebibytes: 64, handoffs: 3, blocks: 1),
-    rollingGuests: 8, rollingParallel: 4, registeredGuests: 50, modelRoundTrips: 500, modelPages: 5000)
+    rollingGuests: 8, rollingParallel: 4, registeredGuests: 50, modelRoundTrips: 500, modelPages: 5000,
+    units: Units(
+      sideBySide: [Size(ramMebibytes: 64, handoffs: 6, blocks: 2)],
+      inPlace: [Size(ramMebibytes: 64, handoffs: 3, blocks: 1)], starts: 5))
 
+  /// - Parameter sizes: In MiB; empty means those of the plan.
   mutating func restrict(toSizes wanted: [Int], handoffs: Int?) {
-    if !wanted.isEmpty {
-      let known = sizes
-      sizes = wanted.map { mebibytes in
-        known.first { $0.ramMebibytes == mebibytes }
-          ?? Size(ramMebibytes: mebibytes, handoffs: 50, blocks: 2)
-      }
+    sizes = ContextWay.allCases.flatMap { way in
+      Self.restrict(sizes.filter { $0.way == way }, way, wanted, handoffs)
     }
-    if let handoffs {
-      sizes = sizes.map {
-        Size(ramMebibytes: $0.ramMebibytes, handoffs: handoffs, blocks: min($0.blocks, handoffs))
+    units.sideBySide = Self.restrict(units.sideBySide, .token, wanted, handoffs)
+    units.inPlace = Self.restrict(units.inPlace, .token, wanted, handoffs)
+  }
+
+  private static func restrict(
+    _ known: [Size], _ way: ContextWay, _ wanted: [Int], _ handoffs: Int?
+  ) -> [Size] {
+    let chosen =
+      wanted.isEmpty
+      ? known
+      : wanted.map { mebibytes in
+        known.first { $0.ramMebibytes == mebibytes }
+          ?? Size(way: way, ramMebibytes: mebibytes, handoffs: 50, blocks: 2)
       }
+    guard let handoffs else { return chosen }
+    return chosen.map {
+      Size(
+        way: $0.way, ramMebibytes: $0.ramMebibytes, handoffs: handoffs, blocks: min($0.blocks, handoffs))
     }
   }
 }

@@ -1,6 +1,4 @@
-import FoundationEssentials
 import LinuxOS
-import RegistryInterface
 
 /// The blackout of handoffs through the registry beside that of the C program, in turns.
 struct BlackoutComparison {
@@ -11,7 +9,7 @@ struct BlackoutComparison {
     let needed = UInt64(size.ramMebibytes + 768) << 20
     guard try Host.availableByteCount() > needed else {
       Progress.say(
-        "\(size.ramMebibytes) MiB is left out: only \(try Host.availableByteCount() >> 20) MiB of memory are free"
+        "\(size.name) is left out: only \(try Host.availableByteCount() >> 20) MiB of memory are free"
       )
       return nil
     }
@@ -21,32 +19,33 @@ struct BlackoutComparison {
     var ours = Distribution()
     for block in 0..<size.blocks {
       let count = size.handoffs * (block + 1) / size.blocks - size.handoffs * block / size.blocks
-      Progress.say("\(size.ramMebibytes) MiB, block \(block + 1) of \(size.blocks): \(count) handoffs in C")
-      for sample in try FloorRun.run(handoffs: count, ramMebibytes: size.ramMebibytes, workspace) {
+      Progress.say("\(size.name), block \(block + 1) of \(size.blocks): \(count) handoffs in C")
+      let samples = try FloorRun.run(
+        handoffs: count, ramMebibytes: size.ramMebibytes, way: size.way, workspace)
+      for sample in samples {
         floor.record(nanoseconds: sample.blackoutNanoseconds)
         for (name, duration) in sample.phases {
           floorPhases[name, default: Distribution()].record(nanoseconds: duration)
         }
       }
       Progress.say(
-        "\(size.ramMebibytes) MiB, block \(block + 1) of \(size.blocks): \(count) handoffs through batond")
+        "\(size.name), block \(block + 1) of \(size.blocks): \(count) handoffs through batond")
       let guest = try GuestChain(
-        GuestSetup(name: "bench-\(size.ramMebibytes)-\(block)", ramMebibytes: size.ramMebibytes), workspace)
+        GuestSetup(
+          name: "bench-\(size.ramMebibytes)-\(block)", ramMebibytes: size.ramMebibytes, way: size.way),
+        workspace)
       for _ in 0..<count { ours.record(nanoseconds: try guest.handOver()) }
       try guest.end()
     }
-    let metrics = try JSONDecoder().decode(
-      MetricsReply.self, from: Data(try workspace.control(["metrics", "--json"], seconds: 20).utf8))
+    let phases = try RegistryPhases.read(workspace, socket: workspace.varlinkSocket)
     registry.kill()
     guard let floorFigures = floor.figures, let ourFigures = ours.figures else { return nil }
     return Results.Comparison(
-      ramMebibytes: size.ramMebibytes, floor: floorFigures, ours: ourFigures,
-      floorPhases: FloorRun.phases.compactMap { name in
+      way: size.way, ramMebibytes: size.ramMebibytes, floor: floorFigures, ours: ourFigures,
+      floorPhases: size.way.floorPhases.compactMap { name in
         floorPhases[name]?.figures.map { Results.Phase(name: name, figures: $0) }
       },
-      ourPhases: PhaseName.allCases.compactMap { name in
-        metrics.histograms.first { $0.name == name.rawValue && name.isBlackout }.map(Results.Phase.init)
-      })
+      ourPhases: phases)
   }
 
   /// Real vCPUs, without a floor: the C program has none.
@@ -61,16 +60,5 @@ struct BlackoutComparison {
     try guest.end()
     registry.kill()
     return Results.RealVCPUs(reason: nil, figures: blackout.figures)
-  }
-}
-
-extension Results.Phase {
-  init(_ histogram: LatencyHistogram) {
-    self.init(
-      name: histogram.name,
-      figures: Figures(
-        count: Int(clamping: histogram.count), minimumNanoseconds: histogram.minimumMicroseconds * 1000,
-        p50Nanoseconds: histogram.p50Microseconds * 1000, p99Nanoseconds: histogram.p99Microseconds * 1000,
-        maximumNanoseconds: histogram.maximumMicroseconds * 1000))
   }
 }

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Harness
 import LinuxOS
 
 /// A block of handoffs of the C program that does only what is unavoidable.
@@ -9,21 +10,19 @@ enum FloorRun {
     let phases: [String: UInt64]
   }
 
-  /// The phases in the order of time.
-  static let phases = [
-    "stop", "localSend", "stage", "claim", "localReceive", "received", "verdict", "run",
-  ]
-
-  static func run(handoffs: Int, ramMebibytes: Int, _ workspace: Workspace) throws -> [Sample] {
+  static func run(
+    handoffs: Int, ramMebibytes: Int, way: ContextWay, _ workspace: Workspace
+  ) throws -> [Sample] {
     let output = workspace.path("floor.out")
     try Files.remove(output)
     let program = try workspace.start(
       "bench-floor",
       [
-        "--model", workspace.modelSocket, "--memory", "\(ramMebibytes << 20)", "--handoffs", "\(handoffs)",
+        "--model", workspace.modelSocket, "--way", way.rawValue, "--memory", "\(ramMebibytes << 20)",
+        "--handoffs", "\(handoffs)",
       ], output: output)
     try program.waitForSuccess(seconds: 120 + UInt64(handoffs) * 60)
-    let lines = try Workspace.read(output).split(separator: "\n")
+    let lines = try TextFile.read(output).split(separator: "\n")
     // The last line is the program's own summary.
     return try lines.dropLast().map {
       try JSONDecoder().decode(Sample.self, from: Data(String($0).utf8))

@@ -1,9 +1,11 @@
+import Harness
 import LinuxOS
 
 /// How a guest of the reference VMM is set up.
 struct GuestSetup {
   var name: String
   var ramMebibytes: Int
+  var way = ContextWay.token
   var vcpu = "software"
   var dutyPercent = 100
 
@@ -11,7 +13,8 @@ struct GuestSetup {
   func arguments(_ workspace: Workspace, events: String) -> [String] {
     [
       "--vm", name, "--memory", "\(ramMebibytes)M", "--vcpus", "2", "--vcpu", vcpu, "--sev", "model",
-      "--model-socket", workspace.modelSocket, "--registry", workspace.handoffSocket, "--duty",
+      "--handoff", way.rawValue, "--model-socket", workspace.modelSocket, "--registry",
+      workspace.handoffSocket, "--duty",
       "\(dutyPercent)", "--events", events, "--patience", "600000",
     ]
   }
@@ -24,7 +27,6 @@ final class GuestChain {
   private let log: String
   private let arguments: [String]
   private var events: EventReader
-  private var seen: [EventLine] = []
   private var owner: RunningProgram
 
   /// Starts the guest and waits until it runs.
@@ -44,10 +46,10 @@ final class GuestChain {
   /// Waiting means waiting for the source's end, so that nothing of this process runs during the blackout.
   /// - Returns: The blackout by the guest's own stamps, nanoseconds.
   func handOver() throws -> UInt64 {
-    Workspace.pause(milliseconds: 20)
+    Wait.pause(milliseconds: 20)
     let source = owner
     let successor = try workspace.start("baton-vmm", arguments, log: log)
-    seen = []
+    try events.forget()
     try source.wait(orEndOf: successor, seconds: 300)
     owner = successor
     let running = try event(within: 10) { $0.event == "running" && $0.pid == successor.pid }
@@ -59,17 +61,12 @@ final class GuestChain {
   }
 
   private func event(within seconds: UInt64, _ matches: (EventLine) -> Bool) throws -> EventLine {
-    let deadline = MonotonicClock.now() + seconds * 1_000_000_000
-    while MonotonicClock.now() < deadline {
-      seen += try events.next()
-      if let event = seen.first(where: matches) { return event }
-      guard owner.isRunning else {
-        throw BenchError(
-          "guest \(setup.name): its VMM ended; \(RunningProgram.tail(workspace.path(log)))")
-      }
-      Workspace.pause(milliseconds: 5)
-    }
-    throw BenchError("guest \(setup.name): an event did not come within \(seconds) s")
+    try events.first(
+      within: seconds,
+      orFailure: {
+        owner.isRunning
+          ? nil : "guest \(setup.name): its VMM ended; \(RunningProgram.tail(workspace.path(log)))"
+      }, where: matches)
   }
 
   /// Ends the guest and waits until its memory is free.

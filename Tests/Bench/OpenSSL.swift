@@ -1,3 +1,4 @@
+import Harness
 import LinuxOS
 
 /// What `openssl speed` says that a core can do.
@@ -9,7 +10,7 @@ enum OpenSSL {
       let program = try? RunningProgram(
         "/usr/bin/openssl", ["speed", "-mr", "-seconds", "2", "-bytes", "4096"] + algorithm, output: output,
         log: workspace.path("openssl.log")),
-      (try? program.wait(seconds: 60)) == 0, let text = try? Workspace.read(output)
+      (try? program.wait(seconds: 60)) == 0, let text = try? TextFile.read(output)
     else { return nil }
     // With -mr the result is a line of fields: +F, a number, the algorithm, bytes a second.
     return text.split(separator: "\n").last { $0.hasPrefix("+F:") }

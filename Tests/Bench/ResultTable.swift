@@ -2,8 +2,8 @@ import RegistryInterface
 
 /// The results for people.
 struct ResultTable {
-  private let results: Results
-  private var lines: [String] = []
+  let results: Results
+  var lines: [String] = []
 
   init(_ results: Results) { self.results = results }
 
@@ -22,10 +22,12 @@ struct ResultTable {
     phases()
     others()
     model()
+    systemd()
     targets()
+    for failure in results.failures { lines += ["", "NOT MEASURED: \(failure)"] }
   }
 
-  private mutating func add(_ table: TextTable, title: String) {
+  mutating func add(_ table: TextTable, title: String) {
     lines += ["", title]
     lines += table.lines(width: nil, style: PictureStyle(unicode: false))
   }
@@ -33,7 +35,7 @@ struct ResultTable {
   private mutating func comparisons() {
     guard !results.comparisons.isEmpty else { return }
     var table = TextTable([
-      .init("RAM"), .init("HANDOFFS", numeric: true), .init("C P50", numeric: true),
+      .init("RAM"), .init("WAY"), .init("HANDOFFS", numeric: true), .init("C P50", numeric: true),
       .init("C P99", numeric: true), .init("C MAX", numeric: true), .init("OURS P50", numeric: true),
       .init("OURS P99", numeric: true), .init("OURS MAX", numeric: true), .init("P50 RATIO", numeric: true),
     ])
@@ -41,7 +43,7 @@ struct ResultTable {
       let floor = comparison.floor
       let ours = comparison.ours
       table.append(
-        ["\(comparison.ramMebibytes) MiB", "\(ours.count)"].map { .init($0) }
+        ["\(comparison.ramMebibytes) MiB", comparison.way.rawValue, "\(ours.count)"].map { .init($0) }
           + [
             floor.p50Nanoseconds, floor.p99Nanoseconds, floor.maximumNanoseconds, ours.p50Nanoseconds,
             ours.p99Nanoseconds, ours.maximumNanoseconds,
@@ -52,13 +54,13 @@ struct ResultTable {
 
   private mutating func phases() {
     for comparison in results.comparisons {
-      lines += ["", "Where \(comparison.ramMebibytes) MiB spend the blackout, p50 / p99, microseconds"]
+      lines += ["", "Where \(comparison.name) spend the blackout, p50 / p99, microseconds"]
       lines.append("  C:    " + Self.row(comparison.floorPhases))
       lines.append("  ours: " + Self.row(comparison.ourPhases))
     }
   }
 
-  private static func row(_ phases: [Results.Phase]) -> String {
+  static func row(_ phases: [Results.Phase]) -> String {
     phases.map {
       "\($0.name) \(microseconds($0.figures.p50Nanoseconds)) / \(microseconds($0.figures.p99Nanoseconds))"
     }.joined(separator: ", ")
@@ -115,20 +117,24 @@ struct ResultTable {
     }
   }
 
-  private static func figures(_ figures: Figures, of what: String = "handoffs") -> String {
+  static func figures(_ figures: Figures, of what: String = "handoffs") -> String {
     "p50 \(microseconds(figures.p50Nanoseconds)), p99 \(microseconds(figures.p99Nanoseconds)), "
       + "max \(microseconds(figures.maximumNanoseconds)) microseconds (\(figures.count) \(what))"
   }
 
-  private static func microseconds(_ nanoseconds: UInt64) -> String {
+  static func microseconds(_ nanoseconds: UInt64) -> String {
     decimal(Double(nanoseconds) / 1000, digits: 1)
+  }
+
+  static func milliseconds(_ nanoseconds: UInt64) -> String {
+    decimal(Double(nanoseconds) / 1e6, digits: 1)
   }
 
   private static func mebibytes(_ bytes: UInt64) -> String {
     decimal(Double(bytes) / 1_048_576, digits: 1)
   }
 
-  private static func decimal(_ value: Double, digits: Int) -> String {
+  static func decimal(_ value: Double, digits: Int) -> String {
     var scale = 1.0
     for _ in 0..<digits { scale *= 10 }
     let scaled = Int((value * scale).rounded())

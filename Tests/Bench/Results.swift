@@ -3,11 +3,15 @@ import FoundationEssentials
 /// Everything that was measured in one run.
 struct Results: Codable {
   var host: HostFacts
+  /// Both ways in which a context goes.
   var comparisons: [Comparison] = []
   var realVCPUs: RealVCPUs?
   var rolling: Rolling?
   var memory: Memory?
   var model: Model?
+  var systemd: Systemd?
+  /// What could not be measured, and why.
+  var failures: [String] = []
   /// Filled in by ``encoded()``.
   var targets: [Target] = []
 
@@ -32,6 +36,7 @@ struct Results: Codable {
 
   /// One RAM size: the C program and the registry.
   struct Comparison: Codable {
+    let way: ContextWay
     let ramMebibytes: Int
     let floor: Figures
     let ours: Figures
@@ -40,6 +45,9 @@ struct Results: Codable {
     let ourPhases: [Phase]
 
     var ratio: Double { Double(ours.p50Nanoseconds) / Double(floor.p50Nanoseconds) }
+
+    /// For people.
+    var name: String { way.name(ramMebibytes) }
   }
 
   struct Phase: Codable {
@@ -86,6 +94,42 @@ struct Results: Codable {
     }
   }
 
+  /// The installed units, in a container.
+  struct Systemd: Codable {
+    /// Why there are no figures.
+    let reason: String?
+    let units: Units?
+  }
+
+  struct Units: Codable {
+    var sideBySide: [SideBySide] = []
+    var inPlace: [InPlace] = []
+    /// From the connection to batond's socket to its answer, while batond does not run yet.
+    var firstAnswer: Figures?
+    /// What could not be measured, and why.
+    var failures: [String] = []
+  }
+
+  /// Upgrades by starting the other slot, and by starting processes without a manager.
+  struct SideBySide: Codable {
+    let ramMebibytes: Int
+    let bare: Figures
+    let units: Figures
+    /// Parts of the blackout, in order.
+    let barePhases: [Phase]
+    let unitPhases: [Phase]
+
+    var ratio: Double { Double(units.p50Nanoseconds) / Double(bare.p50Nanoseconds) }
+  }
+
+  /// Restarts in place.
+  struct InPlace: Codable {
+    let ramMebibytes: Int
+    let blackout: Figures
+    /// Its parts in the order of time: stop, start, map, claim.
+    let parts: [Phase]
+  }
+
   struct Pages: Codable {
     let count: Int
     let sendNanoseconds: UInt64
@@ -113,15 +157,15 @@ struct Results: Codable {
         Target(name: name, measured: measured, limit: limit, isFloor: false, isReached: measured <= limit))
     }
     for comparison in comparisons {
-      add("blackout p50 at \(comparison.ramMebibytes) MiB / C program's", comparison.ratio, atMost: 4)
+      add("blackout p50 at \(comparison.name) / C program's", comparison.ratio, atMost: 4)
     }
     for comparison in comparisons {
       add(
-        "blackout p99 at \(comparison.ramMebibytes) MiB, ms",
+        "blackout p99 at \(comparison.name), ms",
         Double(comparison.ours.p99Nanoseconds) / 1e6, atMost: 2)
     }
-    if let small = comparisons.first(where: { $0.ramMebibytes == 256 }),
-      let large = comparisons.first(where: { $0.ramMebibytes == 16384 })
+    if let small = comparisons.first(where: { $0.way == .token && $0.ramMebibytes == 256 }),
+      let large = comparisons.first(where: { $0.way == .token && $0.ramMebibytes == 16384 })
     {
       add(
         "blackout p50 at 16 GiB / 256 MiB",
@@ -148,6 +192,17 @@ struct Results: Codable {
               name: "\(name) pages a second / openssl's", measured: share, limit: 0.5, isFloor: true,
               isReached: share >= 0.5))
         }
+      }
+    }
+    if let units = systemd?.units {
+      for size in units.sideBySide {
+        add("side by side p50 at \(size.ramMebibytes) MiB, units / bare processes", size.ratio, atMost: 1.3)
+      }
+      if let size = units.inPlace.first(where: { $0.ramMebibytes == 1024 }) {
+        add("restart in place p50 at 1 GiB, ms", Double(size.blackout.p50Nanoseconds) / 1e6, atMost: 100)
+      }
+      if let answer = units.firstAnswer {
+        add("batond's first answer p50, ms", Double(answer.p50Nanoseconds) / 1e6, atMost: 50)
       }
     }
     return targets

@@ -1,3 +1,4 @@
+import Harness
 import LinuxOS
 
 /// Many small guests, upgraded with one command.
@@ -49,7 +50,7 @@ struct RollingUpgrade {
 
   private func arguments(_ name: String) -> [String] {
     GuestSetup(name: name, ramMebibytes: 64, dutyPercent: 1).arguments(
-      workspace, events: "\(workspace.folder)/events-\(name)")
+      workspace, events: workspace.path("events-\(name)"))
   }
 
   private func lines(
@@ -60,7 +61,7 @@ struct RollingUpgrade {
     while MonotonicClock.now() < deadline {
       lines += try reader.next()
       if lines.contains(where: { $0.event == event }) { return lines }
-      Workspace.pause(milliseconds: 10)
+      Wait.pause(milliseconds: 10)
     }
     throw BenchError(
       "guest \(guest) did not say \(event) within \(seconds) s; \(RunningProgram.tail(workspace.path("vmm-rolling.log")))"

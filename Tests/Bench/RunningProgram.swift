@@ -1,3 +1,4 @@
+import Harness
 import LinuxOS
 
 /// A program of the project that this process started; it is killed when this process ends.
@@ -79,9 +80,7 @@ final class RunningProgram {
 
   /// Resident memory in bytes (`VmRSS` in /proc/PID/status, proc(5)).
   func residentByteCount() throws -> UInt64 {
-    let file = try Files.open("/proc/\(pid)/status", .readOnly)
-    let text = String(decoding: try file.read(maximum: 8192), as: UTF8.self)
-    for line in text.split(separator: "\n") where line.hasPrefix("VmRSS:") {
+    for line in try TextFile.lines(ofProcess: pid, "status") where line.hasPrefix("VmRSS:") {
       let fields = line.split(whereSeparator: { $0 == " " || $0 == "\t" })
       if fields.count > 1, let kibibytes = UInt64(fields[1]) { return kibibytes * 1024 }
     }
@@ -90,9 +89,7 @@ final class RunningProgram {
 
   /// The last lines of a log, for an error's text.
   static func tail(_ path: String) -> String {
-    guard let file = try? Files.open(path, .readOnly), let size = try? file.identity().byteCount,
-      let bytes = try? file.read(count: 600, at: size > 600 ? size - 600 : 0), !bytes.isEmpty
-    else { return "it said nothing" }
-    return "it said: \(String(decoding: bytes, as: UTF8.self))"
+    guard let text = try? TextFile.read(path), !text.isEmpty else { return "it said nothing" }
+    return "it said: \(text.suffix(600))"
   }
 }

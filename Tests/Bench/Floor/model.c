@@ -17,10 +17,16 @@ enum {
   MEMORY_ENCRYPT_OP = 3,
   REGISTER_REGION = 4,
   ANSWER = 6,
+  ENABLE_CAPABILITY = 8,
   FINISHED = 0x81,
   QUESTION = 0x82,
   MADE = 0x83,
 };
+
+/* Flags of a request: everything sent ahead was read and can be written; a second descriptor goes along. */
+enum { ALL_ACCESSIBLE = 0xF, HAS_SECOND = 0x10 };
+
+enum { VM_MOVE_ENC_CONTEXT_FROM = 206 };
 
 enum { ASK_READ = 1, ASK_WRITE = 2, ASK_FIRMWARE = 5 };
 
@@ -100,18 +106,18 @@ static struct header header(uint32_t kind, size_t length) {
 
 static int make(struct model *model, uint32_t kind) {
   struct make_record record = {header(kind, sizeof record), model->address_space, kind == OPEN_FIRMWARE};
-  record_send(model->connection, &record, sizeof record, -1);
+  record_send(model->connection, &record, sizeof record, NO_DESCRIPTORS);
   union any_record reply;
-  int descriptor;
-  record_receive(model->connection, &reply, sizeof reply, &descriptor);
-  if (reply.header.kind != MADE || descriptor < 0) errx(1, "the model made no descriptor");
-  return descriptor;
+  struct descriptors made;
+  record_receive(model->connection, &reply, sizeof reply, &made);
+  if (reply.header.kind != MADE || made.first < 0) errx(1, "the model made no descriptor");
+  return made.first;
 }
 
 static void answer(struct model *model, const struct question_record *question) {
   static struct answer_record record;
   size_t length = offsetof(struct answer_record, bytes);
-  int attached = -1;
+  struct descriptors attached = NO_DESCRIPTORS;
   record.succeeded = 1;
   void *place = (void *)(uintptr_t)question->address;
   switch (question->question) {
@@ -121,7 +127,7 @@ static void answer(struct model *model, const struct question_record *question) 
     length += question->count;
     break;
   case ASK_WRITE: memcpy(place, question->bytes, question->count); break;
-  case ASK_FIRMWARE: attached = (int)question->descriptor; break;
+  case ASK_FIRMWARE: attached.first = (int)question->descriptor; break;
   /* Memory to pin is there. */
   default: break;
   }
@@ -129,27 +135,31 @@ static void answer(struct model *model, const struct question_record *question) 
   record_send(model->connection, &record, length, attached);
 }
 
-/* Sends a request and answers questions until it is finished; what came back replaces `parameters`. */
+/*
+ * Sends a request, with a second descriptor unless that is -1, and answers questions until it is finished; what
+ * came back replaces `parameters`.
+ */
 static void converse(
     struct model *model, uint32_t kind, const void *argument, size_t argument_byte_count, void *parameters,
-    size_t parameter_byte_count, const char *what) {
+    size_t parameter_byte_count, int second, const char *what) {
   struct request_record record = {
       .header = header(kind, sizeof record),
       .address_space = model->address_space,
       .argument = (uintptr_t)argument,
       .lockable_pages = UINT64_MAX,
-      .flags = 0xF,
+      .flags = second >= 0 ? ALL_ACCESSIBLE | HAS_SECOND : ALL_ACCESSIBLE,
       .parameter_byte_count = (uint32_t)parameter_byte_count,
       .parameter_address = (uintptr_t)parameters,
+      .second_descriptor = second >= 0 ? (uint32_t)second : 0,
   };
   memcpy(record.argument_bytes, argument, argument_byte_count);
   if (parameter_byte_count) memcpy(record.parameter_bytes, parameters, parameter_byte_count);
-  record_send(model->connection, &record, sizeof record, model->machine);
+  record_send(model->connection, &record, sizeof record, (struct descriptors){model->machine, second});
   static union any_record reply;
   while (1) {
-    int descriptor;
-    record_receive(model->connection, &reply, sizeof reply, &descriptor);
-    if (descriptor >= 0) close(descriptor);
+    struct descriptors brought;
+    record_receive(model->connection, &reply, sizeof reply, &brought);
+    descriptors_close(brought);
     if (reply.header.kind == FINISHED) break;
     if (reply.header.kind != QUESTION) errx(1, "%s: the model answers nonsense", what);
     answer(model, &reply.question);
@@ -162,15 +172,15 @@ static void command(
     struct model *model, uint32_t id, void *parameters, size_t byte_count, int firmware, const char *what) {
   struct command_block block = {
       .id = id, .data = (uintptr_t)parameters, .error = UINT32_MAX, .firmware = (uint32_t)firmware};
-  converse(model, MEMORY_ENCRYPT_OP, &block, sizeof block, parameters, byte_count, what);
+  converse(model, MEMORY_ENCRYPT_OP, &block, sizeof block, parameters, byte_count, -1, what);
 }
 
-struct model model_open(const char *path) {
+struct model model_open(const char *path, int is_initialised) {
   struct model model = {.connection = record_connect(path), .machine = -1};
   if (getrandom(&model.address_space, sizeof model.address_space, 0) != sizeof model.address_space)
     err(1, "getrandom");
   model.machine = make(&model, MAKE_MACHINE);
-  command(&model, INIT, NULL, 0, 0, "INIT");
+  if (is_initialised) command(&model, INIT, NULL, 0, 0, "INIT");
   return model;
 }
 
@@ -178,7 +188,7 @@ void model_launch(struct model *model, void *memory, size_t byte_count, size_t i
   struct {
     uint64_t address, size;
   } region = {(uintptr_t)memory, byte_count};
-  converse(model, REGISTER_REGION, &region, sizeof region, NULL, 0, "REG_REGION");
+  converse(model, REGISTER_REGION, &region, sizeof region, NULL, 0, -1, "REG_REGION");
   /* The VM keeps its number: it stays open. */
   int firmware = make(model, OPEN_FIRMWARE);
   struct {
@@ -214,4 +224,14 @@ void model_local_receive(struct model *model, uint64_t token) {
     uint32_t handle, padding;
   } parameters = {.token = token};
   command(model, LOCAL_RECEIVE, &parameters, sizeof parameters, 0, "LOCAL_RECEIVE");
+}
+
+void model_move(struct model *model, int source) {
+  /* struct kvm_enable_cap */
+  struct {
+    uint32_t capability, flags;
+    uint64_t arguments[4];
+    uint8_t padding[64];
+  } enable = {.capability = VM_MOVE_ENC_CONTEXT_FROM, .arguments = {(uint64_t)source}};
+  converse(model, ENABLE_CAPABILITY, &enable, sizeof enable, NULL, 0, source, "VM_MOVE_ENC_CONTEXT_FROM");
 }

@@ -14,6 +14,39 @@ extension Scene {
     }
   }
 
+  /// Kills the successor at a crash point; the guest ends as the failure table says, and can be handed over if it runs.
+  static func successorDies(_ plan: GuestPlan, at point: String, rest: Rest, _ what: String) throws {
+    try Workbench.use { bench in
+      try daemons(bench, plan)
+      let console = try ConsoleReader()
+      let source = try bench.startGuest(plan, console: console)
+      let successor = try bench.startVMM(plan, crashAt: point)
+      #expect(try successor.process.waitForEnd() == .signalled(9), "the crash point was not reached")
+      let guest = try settle(bench, rest, source, successor, what)
+      guard guest.state == .running else { return }
+      #expect(try runner(of: [source, successor]) === source)
+      try expectHandable(bench, plan, source, console)
+    }
+  }
+
+  /// Kills the registry at a crash point of a handoff, and starts it again.
+  ///
+  /// - Parameter meanwhile: What happens while it is gone.
+  /// - Returns: The VMM that has the guest afterwards, and the guest's console.
+  static func registryDies(
+    _ bench: Workbench, _ plan: GuestPlan, at point: String, meanwhile: () throws -> Void = {}
+  ) throws -> (owner: VMM, console: ConsoleReader) {
+    try daemons(bench, plan, crashAt: point)
+    let registry = try #require(bench.registry)
+    let console = try ConsoleReader()
+    let source = try bench.startGuest(plan, console: console)
+    let successor = try bench.startVMM(plan)
+    #expect(try registry.waitForEnd() == .signalled(9), "the crash point was not reached")
+    try meanwhile()
+    try bench.startRegistry(["--quiet"])
+    return (try settledOwner(bench, source, successor, after: point), console)
+  }
+
   /// Waits until no handoff is under way and one of the two has the guest.
   ///
   /// - Returns: The one that has it, in which the guest was seen to run.

@@ -88,19 +88,7 @@ extension IntegrationSuite {
       Custody.allCases)
     func successor(_ index: Int, _ custody: Custody) throws {
       let (point, rest) = Self.successorDeaths[index]
-      try Workbench.use { bench in
-        let plan = custody.plan
-        try Scene.daemons(bench, plan)
-        let console = try ConsoleReader()
-        let source = try bench.startGuest(plan, console: console)
-        let successor = try bench.startVMM(plan, crashAt: point)
-        #expect(try successor.process.waitForEnd() == .signalled(9), "the crash point was not reached")
-        let guest = try Scene.settle(bench, rest(custody), source, successor, "\(point) \(custody)")
-        if guest.state == .running {
-          #expect(try Scene.runner(of: [source, successor]) === source)
-          try Scene.expectHandable(bench, plan, source, console)
-        }
-      }
+      try Scene.successorDies(custody.plan, at: point, rest: rest(custody), "\(point) \(custody)")
     }
 
     @Test("of a source that used its own baton leaves the guest in custody until a claimant finds that out")
@@ -133,14 +121,8 @@ extension IntegrationSuite {
       try Workbench.use { bench in
         let plan = custody.plan
         // The first owner's own verdict passes afterRunSent too.
-        try Scene.daemons(bench, plan, crashAt: point == "afterRunSent" ? "\(point):2" : point)
-        let registry = try #require(bench.registry)
-        let console = try ConsoleReader()
-        let source = try bench.startGuest(plan, console: console)
-        let successor = try bench.startVMM(plan)
-        #expect(try registry.waitForEnd() == .signalled(9), "the crash point was not reached")
-        try bench.startRegistry(["--quiet"])
-        let owner = try Scene.settledOwner(bench, source, successor, after: point)
+        let (owner, console) = try Scene.registryDies(
+          bench, plan, at: point == "afterRunSent" ? "\(point):2" : point)
         Scene.expectOrdered(try bench.client().describe("vm1").handoffs)
         try Scene.expectHandable(bench, plan, owner, console)
       }

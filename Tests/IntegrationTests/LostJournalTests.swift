@@ -17,15 +17,9 @@ extension IntegrationSuite {
     func paused(_ point: String, _ custody: Custody) throws {
       try Workbench.use { bench in
         let plan = custody.plan
-        try Scene.daemons(bench, plan, crashAt: point)
-        let registry = try #require(bench.registry)
-        let console = try ConsoleReader()
-        let source = try bench.startGuest(plan, console: console)
-        let successor = try bench.startVMM(plan)
-        #expect(try registry.waitForEnd() == .signalled(9), "the crash point was not reached")
-        try Files.remove(bench.journal)
-        try bench.startRegistry(["--quiet"])
-        let owner = try Scene.settledOwner(bench, source, successor, after: point)
+        let (owner, console) = try Scene.registryDies(bench, plan, at: point) {
+          try Files.remove(bench.journal)
+        }
         try Scene.expectWhole(owner, console)
         Scene.expectOrdered(try bench.client().describe("vm1").handoffs)
         let (next, handoff) = try bench.handOver(plan)

@@ -47,18 +47,7 @@ extension IntegrationSuite.MoveTests {
       MoveCustody.allCases)
     func successor(_ index: Int, _ custody: MoveCustody) throws {
       let (point, rest) = Self.successorDeaths[index]
-      try Workbench.use { bench in
-        let plan = custody.plan
-        try Scene.daemons(bench, plan)
-        let console = try ConsoleReader()
-        let source = try bench.startGuest(plan, console: console)
-        let successor = try bench.startVMM(plan, crashAt: point)
-        #expect(try successor.process.waitForEnd() == .signalled(9), "the crash point was not reached")
-        let guest = try Scene.settle(bench, rest(custody), source, successor, "\(point) \(custody)")
-        guard guest.state == .running else { return }
-        #expect(try Scene.runner(of: [source, successor]) === source)
-        try Scene.expectHandable(bench, plan, source, console)
-      }
+      try Scene.successorDies(custody.plan, at: point, rest: rest(custody), "\(point) \(custody)")
     }
 
     @Test(
@@ -117,14 +106,7 @@ extension IntegrationSuite.MoveTests {
     func registry(_ point: String, _ custody: MoveCustody) throws {
       try Workbench.use { bench in
         let plan = custody.plan
-        try Scene.daemons(bench, plan, crashAt: point)
-        let registry = try #require(bench.registry)
-        let console = try ConsoleReader()
-        let source = try bench.startGuest(plan, console: console)
-        let successor = try bench.startVMM(plan)
-        #expect(try registry.waitForEnd() == .signalled(9), "the crash point was not reached")
-        try bench.startRegistry(["--quiet"])
-        let owner = try Scene.settledOwner(bench, source, successor, after: point)
+        let (owner, console) = try Scene.registryDies(bench, plan, at: point)
         try Scene.expectHandable(bench, plan, owner, console)
       }
     }

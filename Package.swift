@@ -18,6 +18,11 @@ let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto"
 let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
 let histogram: Target.Dependency = .product(name: "Histogram", package: "hdrhistogram-swift")
 
+let nio: [Target.Dependency] = [
+  .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+  .product(name: "NIOSSL", package: "swift-nio-ssl"),
+]
+
 func library(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: strict)
 }
@@ -45,9 +50,14 @@ let package = Package(
     .library(name: "Varlink", targets: ["Varlink"]),
     .library(name: "RegistryInterface", targets: ["RegistryInterface"]),
     .library(name: "SEVABI", targets: ["SEVABI"]),
+    .library(name: "SEVCertificates", targets: ["SEVCertificates"]),
     .library(name: "KVM", targets: ["KVM"]),
+    .library(name: "EncryptionStatus", targets: ["EncryptionStatus"]),
+    .library(name: "MigrationCore", targets: ["MigrationCore"]),
+    .library(name: "RemoteMigration", targets: ["RemoteMigration"]),
     .library(name: "ReferenceVMM", targets: ["ReferenceVMM"]),
     .executable(name: "batond", targets: ["batond"]),
+    .executable(name: "baton-remote", targets: ["baton-remote"]),
     .executable(name: "batonctl", targets: ["batonctl"]),
     .executable(name: "baton-vmm", targets: ["baton-vmm"]),
     .executable(name: "sevmodeld", targets: ["sevmodeld"]),
@@ -56,6 +66,8 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
   ],
   targets: [
     // Floor 0: what Swift cannot import.
@@ -72,7 +84,10 @@ let package = Package(
 
     // Floor 3: pure machines.
     library("BatonCore", ["BatonWire"]),
-    library("SEVModel", ["SEVABI", crypto, cryptoExtras]),
+    library("SEVCertificates", ["SEVABI", crypto, cryptoExtras]),
+    library("EncryptionStatus", ["SEVABI"]),
+    library("MigrationCore", ["BatonWire", "EncryptionStatus", "SEVABI", "SEVCertificates", crypto]),
+    library("SEVModel", ["SEVABI", "SEVCertificates", crypto, cryptoExtras]),
 
     // Floor 4: devices and services of the host.
     library("KVM", ["CLinux", "LinuxOS"]),
@@ -84,20 +99,32 @@ let package = Package(
     // Floor 5: what the programs are made of.
     library("Baton", ["BatonCore", "BatonWire", "LinuxOS"]),
     .systemLibrary(name: "CBaton"),
-    library("BatonC", ["Baton", "BatonWire", "CBaton", "LinuxOS"]),
+    library("BatonC", ["Baton", "BatonWire", "CBaton", "EncryptionStatus", "LinuxOS"]),
     .target(name: "GuestImage", exclude: ["Guest"], swiftSettings: strict),
     library(
+      "RemoteMigration",
+      [
+        "Baton", "BatonWire", "EncryptionStatus", "KVM", "LinuxOS", "MigrationCore", "SEVABI",
+        "SEVCertificates", "SEVDevice",
+      ]),
+    library(
       "ReferenceVMM",
-      ["Baton", "BatonWire", "GuestImage", "KVM", "LinuxOS", "SEVABI", "SEVDevice", "Systemd"]),
+      [
+        "Baton", "BatonWire", "EncryptionStatus", "GuestImage", "KVM", "LinuxOS", "MigrationCore",
+        "RemoteMigration", "SEVABI", "SEVDevice", "Systemd",
+      ]),
+    library("RemoteService", ["LinuxOS", "RegistryInterface", "Systemd", "Varlink"] + nio),
     library(
       "RegistryService",
       [
-        "BatonCore", "BatonWire", "LinuxOS", "RegistryInterface", "Systemd", "Varlink", histogram,
+        "BatonCore", "BatonWire", "LinuxOS", "MigrationCore", "RegistryInterface", "Systemd", "Varlink",
+        histogram,
       ]),
     library("ModelService", ["LinuxOS", "SEVABI", "SEVDevice", "SEVModel"]),
 
     // Floor 6: programs.
     program("batond", ["BatonWire", "LinuxOS", "RegistryService", "Systemd", argumentParser]),
+    program("baton-remote", ["LinuxOS", "RemoteService", "Systemd", argumentParser]),
     program("batonctl", ["LinuxOS", "RegistryInterface", "Systemd", "Varlink", argumentParser]),
     program("baton-vmm", ["LinuxOS", "ReferenceVMM", "Systemd", argumentParser]),
     program("sevmodeld", ["LinuxOS", "ModelService", "SEVModel", argumentParser]),
@@ -112,12 +139,28 @@ let package = Package(
     tests(
       "SystemdTests",
       ["BatonCore", "BatonWire", "LinuxOS", "RegistryInterface", "RegistryService", "Systemd"]),
-    tests("SEVModelTests", ["SEVModel", "SEVABI", crypto, cryptoExtras]),
+    tests("SEVCertificatesTests", ["SEVCertificates", "SEVABI", crypto, cryptoExtras]),
+    tests("SEVModelTests", ["SEVModel", "SEVABI", "SEVCertificates", crypto, cryptoExtras]),
+    tests(
+      "MigrationCoreTests",
+      ["MigrationCore", "BatonWire", "EncryptionStatus", "SEVABI", "SEVCertificates", crypto]),
+    tests("RemoteServiceTests", ["RemoteService", "LinuxOS", "RegistryInterface", "Varlink"] + nio),
+    tests(
+      "RemoteMigrationTests",
+      [
+        "RemoteMigration", "MigrationCore", "Baton", "BatonWire", "EncryptionStatus", "LinuxOS", "SEVDevice",
+        "SEVABI",
+      ]),
     tests("VarlinkTests", ["Varlink", "RegistryInterface"]),
-    tests("BatonctlTests", ["batonctl", "LinuxOS", "RegistryInterface", "Systemd"]),
+    tests("BatonctlTests", ["batonctl", "LinuxOS", "RegistryInterface", "Systemd", "Varlink"]),
     tests("KVMTests", ["KVM", "LinuxOS"]),
     tests("ModelServiceTests", ["ModelService", "SEVDevice", "SEVABI", "SEVModel", "LinuxOS"]),
-    tests("ReferenceVMMTests", ["BatonWire", "GuestImage", "KVM", "LinuxOS", "ReferenceVMM", "Systemd"]),
+    tests(
+      "ReferenceVMMTests",
+      [
+        "BatonWire", "EncryptionStatus", "GuestImage", "KVM", "LinuxOS", "ReferenceVMM", "RemoteMigration",
+        "Systemd",
+      ]),
     tests(
       "RegistryServiceTests",
       ["RegistryService", "BatonCore", "BatonWire", "LinuxOS", "RegistryInterface", "Systemd"]),

@@ -1,5 +1,5 @@
-import Crypto
 package import SEVABI
+package import SEVCertificates
 
 /// All certificates of a platform: its own, and those that AMD's server has on hardware.
 public struct PlatformCertificates: Hashable, Sendable {
@@ -70,7 +70,7 @@ package struct CertificateChain: Sendable {
     guard let ask = AMDCertificate(prefixOf: amd[...]),
       let ark = AMDCertificate(Array(amd[ask.bytes.count...])),
       ask.usage == .amdSigning, ark.usage == .amdRoot,
-      KnownRoot.allCases.contains(where: { $0.isKey(of: ark) })
+      AMDRoot.allCases.contains(where: { $0.isKey(of: ark) })
     else { throw .invalidCertificate }
     guard ark.isSigned(by: ark), ask.isSigned(by: ark), ask.signed(cek), pek.isSigned(by: cek),
       pdh.isSigned(by: pek)
@@ -84,54 +84,4 @@ package struct CertificateChain: Sendable {
     guard oca.isSigned(by: oca), pek.isSigned(by: oca), pdh.isSigned(by: pek) else { throw .badSignature }
     guard oca == own else { throw .policyFailure }
   }
-}
-
-/// A root whose hash the firmware has fused in. The model knows AMD's, and its own for tests.
-enum KnownRoot: CaseIterable {
-  case naples, rome, milan, genoa, turin
-  /// The root of the model, which proves nothing.
-  case test
-
-  /// SHA-256 of the whole certificate.
-  private var digest: [UInt8] {
-    switch self {
-    case .naples: hexadecimal("dedabca561e1dece8cc00b7bda864cf5f20b95017864408cfe18eaee0dce24b9")
-    case .rome: hexadecimal("865977b268c16d5b27772b00aaefb4e737ba9499e818ed8e9f65b0cecefbc529")
-    case .milan: hexadecimal("1246469862b78a7a8625579b0378d1f8e975eb8b82a1623b579d7968a5969888")
-    case .genoa: hexadecimal("8f4e3fd36589c23f1fe0c8338465bac7e2e066d97fc92f228bbee4fd356fb674")
-    case .turin: hexadecimal("f6405e5096a6eee1eb7d5df75c49f9b9f7c8357a31c7fff150149d68588a7bf7")
-    case .test: Array(SHA256.hash(data: TestRoot.root))
-    }
-  }
-
-  private var keyID: [UInt8] {
-    switch self {
-    case .naples: hexadecimal("1bb987c359494606b174945601c9ea5b")
-    case .rome: hexadecimal("e6002122fb58419399d15fee7b131351")
-    case .milan: hexadecimal("94c38e4177d0479292a7ae671d083fb6")
-    case .genoa: hexadecimal("9f9d4a8fe761456599f6946c4c010f3a")
-    case .turin: hexadecimal("d05c3a8bde484904b49552422ceb3942")
-    case .test: Array("SEVMODEL TESTARK".utf8)
-    }
-  }
-
-  func isKey(of root: AMDCertificate) -> Bool {
-    root.keyID == keyID && Array(SHA256.hash(data: root.bytes)) == digest
-  }
-}
-
-/// Bytes written as hexadecimal digits in this program. Other characters separate.
-func hexadecimal(_ digits: String) -> [UInt8] {
-  var bytes: [UInt8] = []
-  var half: UInt8?
-  for character in digits {
-    guard let digit = character.hexDigitValue.map(UInt8.init) else { continue }
-    if let high = half {
-      bytes.append(high << 4 | digit)
-      half = nil
-    } else {
-      half = digit
-    }
-  }
-  return bytes
 }

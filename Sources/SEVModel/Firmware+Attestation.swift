@@ -1,5 +1,6 @@
 import Crypto
 package import SEVABI
+import SEVCertificates
 
 /// What the firmware says of a guest under its endorsement key.
 extension Firmware {

@@ -1,5 +1,6 @@
 import Crypto
 package import SEVABI
+import SEVCertificates
 
 /// The launch and debugging commands.
 extension Firmware {

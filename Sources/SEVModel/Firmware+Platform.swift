@@ -1,4 +1,5 @@
 package import SEVABI
+import SEVCertificates
 
 /// The commands for the platform and not for one guest, most of them behind `/dev/sev`.
 extension Firmware {

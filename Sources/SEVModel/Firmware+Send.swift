@@ -1,4 +1,5 @@
 package import SEVABI
+import SEVCertificates
 
 /// The commands that send a guest to another machine.
 extension Firmware {
@@ -70,8 +71,7 @@ extension Firmware {
       let chain = try CertificateChain(
         pdh: receiver.certificate, chain: receiver.platformCertificates)
       try chain.verifyGenuine(amd: receiver.amdCertificates)
-      let (has, needs) = (chain.pek.version, policy.minimumAPI)
-      guard (has.major, has.minor) >= (needs.major, needs.minor) else { throw .policyFailure }
+      guard chain.pek.version >= policy.minimumAPIVersion else { throw .policyFailure }
     }
     if policy.contains(.sameDomain) {
       let own = try identity.credentials(version: version).oca

@@ -1,3 +1,5 @@
+package import SEVCertificates
+
 /// What the modelled machine has.
 public struct ModelConfiguration: Hashable, Sendable {
   /// Whether KVM offers SEV at all; without it every SEV request is refused with ENOTTY.
@@ -59,4 +61,7 @@ public struct FirmwareVersion: Hashable, Sendable {
     self.minor = minor
     self.build = build
   }
+
+  /// The version without the build, as it is in certificates.
+  package var api: APIVersion { APIVersion(major: major, minor: minor) }
 }

@@ -1,5 +1,6 @@
 public import Crypto
 import SEVABI
+import SEVCertificates
 
 /// Who the platform is: the chip's secret, the keys made from it and by the firmware, and the owner's
 /// certificate authority.
@@ -60,12 +61,12 @@ public struct PlatformIdentity: Sendable {
     let chipKey = try chipKey()
     var pek = SEVCertificate(
       usage: .platformEndorsement, algorithm: .ecdsaSHA256,
-      point: Array(endorsementKey.publicKey.x963Representation), version: version)
+      point: Array(endorsementKey.publicKey.x963Representation), version: version.api)
     try pek.sign(.first, as: .owner, with: ownerKey)
     try pek.sign(.second, as: .chipEndorsement, with: chipKey)
     var cek = SEVCertificate(
       usage: .chipEndorsement, algorithm: .ecdsaSHA256,
-      point: Array(chipKey.publicKey.x963Representation), version: version)
+      point: Array(chipKey.publicKey.x963Representation), version: version.api)
     try TestRoot.sign(&cek)
     let made = Credentials(
       ownerKey: ownerKey, endorsementKey: endorsementKey, oca: oca, pek: pek,
@@ -82,7 +83,7 @@ public struct PlatformIdentity: Sendable {
     let key = P384.Signing.PrivateKey()
     var certificate = SEVCertificate(
       usage: .owner, algorithm: .ecdsaSHA256, point: Array(key.publicKey.x963Representation),
-      version: version)
+      version: version.api)
     try certificate.sign(.first, as: .owner, with: key)
     return (key, certificate)
   }
@@ -92,7 +93,7 @@ public struct PlatformIdentity: Sendable {
   ) throws(FirmwareStatus) -> SEVCertificate {
     var pdh = SEVCertificate(
       usage: .diffieHellman, algorithm: .ecdhSHA256,
-      point: Array(diffieHellmanKey.publicKey.x963Representation), version: version)
+      point: Array(diffieHellmanKey.publicKey.x963Representation), version: version.api)
     try pdh.sign(.first, as: .platformEndorsement, with: endorsementKey)
     return pdh
   }

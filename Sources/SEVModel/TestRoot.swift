@@ -1,6 +1,7 @@
 import Crypto
 import CryptoExtras
 import SEVABI
+import SEVCertificates
 
 /// The root of the model's certificates, which stands where AMD's root stands on hardware.
 ///

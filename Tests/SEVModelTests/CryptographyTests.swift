@@ -1,5 +1,6 @@
 import Crypto
 import SEVABI
+import SEVCertificates
 import SEVModel
 import Testing
 

@@ -1,5 +1,6 @@
 import Crypto
 import SEVABI
+import SEVCertificates
 import SEVModel
 import Testing
 
@@ -54,7 +55,7 @@ struct FirmwareCertificateTests {
     let pdh = try #require(SEVCertificate(NaplesChain.pdh))
     #expect(pdh.usage == .diffieHellman)
     #expect(pdh.algorithm == .ecdhSHA256)
-    #expect(pdh.version == (0, 16))
+    #expect(pdh.version == APIVersion(major: 0, minor: 16))
     #expect(pdh.keyAgreementKey != nil)
     #expect(pdh.signer(in: .first) == .platformEndorsement)
     #expect(pdh.signer(in: .second) == SEVCertificate.Usage.none)
@@ -64,7 +65,7 @@ struct FirmwareCertificateTests {
     #expect(pek.signer(in: .first) == .owner)
     #expect(pek.signer(in: .second) == .chipEndorsement)
     let cek = try #require(SEVCertificate(NaplesChain.cek))
-    #expect(cek.version == (0, 14))
+    #expect(cek.version == APIVersion(major: 0, minor: 14))
     #expect(cek.signer(in: .first) == .amdSigning)
     #expect(cek.signatureAlgorithm(in: .first) == .rsaSHA256)
     let ark = try #require(AMDCertificate(NaplesChain.ark))
@@ -259,5 +260,55 @@ struct FirmwareTestRootTests {
     #expect(fourth.cek[..<1044] == first.cek[..<1044])
     #expect(try bench.firmware.platformIdentifier(room: 128) == name)
     #expect(fault(fourth) == nil)
+  }
+}
+
+@Suite("The certificates of the model, shown as a target's")
+struct ModelAsTargetTests {
+  private func shown() throws -> TargetCertificates {
+    var bench = FirmwareBench()
+    let all = try bench.firmware.platformCertificates()
+    return TargetCertificates(pdh: all.pdh, platform: all.chain, amd: all.amd)
+  }
+
+  @Test("are believed only where the model's root is allowed")
+  func onlyWhereAllowed() throws {
+    let shown = try shown()
+    #expect(try shown.verify(roots: .amdAndModel).root == .model)
+    #expect(throws: CertificateError(.ark, .modelRoot)) { try shown.verify() }
+  }
+
+  @Test("need the signed CEK, which the firmware does not export")
+  func unsignedExport() throws {
+    var shown = try shown()
+    let signed = Array(shown.platform[4168...])
+    let exported = try #require(SEVCertificate(signed)).withoutSignatures.bytes
+    shown.platform.replaceSubrange(4168..., with: exported)
+    #expect(throws: CertificateError(.cek, .unsigned(by: .ask))) {
+      try shown.verify(roots: .amdAndModel)
+    }
+    try shown.take(signedCEK: signed)
+    #expect(try shown.verify(roots: .amdAndModel).cek.bytes == signed)
+  }
+
+  @Test("do not pass for another chip's")
+  func twoChips() throws {
+    var mixed = try shown()
+    let other = try shown()
+    mixed.platform.replaceSubrange(4168..., with: other.platform[4168...])
+    #expect(throws: CertificateError(.pek, .badSignature(by: .cek))) {
+      try mixed.verify(roots: .amdAndModel)
+    }
+    mixed = try shown()
+    mixed.pdh = other.pdh
+    #expect(throws: CertificateError(.pdh, .badSignature(by: .pek))) {
+      try mixed.verify(roots: .amdAndModel)
+    }
+  }
+
+  @Test("have the pinned root's digest")
+  func pinned() throws {
+    let ark = try #require(AMDCertificate(Array(try shown().amd[832...])))
+    #expect(AMDRoot.model.isKey(of: ark))
   }
 }

@@ -1,5 +1,6 @@
 import Crypto
 import SEVABI
+import SEVCertificates
 import SEVModel
 import Testing
 
@@ -47,7 +48,7 @@ extension Bench {
     let key = P384.Signing.PrivateKey()
     var oca = SEVCertificate(
       usage: .owner, algorithm: .ecdsaSHA256, point: Array(key.publicKey.x963Representation),
-      version: FirmwareVersion(major: 1, minor: 0, build: 0))
+      version: APIVersion(major: 1, minor: 0))
     try oca.sign(.first, as: .owner, with: key)
     var pek = try #require(SEVCertificate(memory.load(2084, at: Place.pdh)))
     try pek.sign(.first, as: .owner, with: key)

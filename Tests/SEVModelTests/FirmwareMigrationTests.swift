@@ -1,5 +1,6 @@
 import Crypto
 import SEVABI
+import SEVCertificates
 import SEVModel
 import Testing
 
@@ -85,7 +86,7 @@ struct FirmwareSendTests {
     let ownerKey = P384.Signing.PrivateKey()
     var oca = SEVCertificate(
       usage: .owner, algorithm: .ecdsaSHA256, point: Array(ownerKey.publicKey.x963Representation),
-      version: FirmwareVersion(major: 1, minor: 0, build: 0))
+      version: APIVersion(major: 1, minor: 0))
     try oca.sign(.first, as: .owner, with: ownerKey)
     func receiver(takenOver: Bool) throws -> Firmware.Receiver {
       var other = FirmwareBench()

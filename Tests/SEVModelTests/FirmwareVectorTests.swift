@@ -1,5 +1,6 @@
 import Crypto
 import SEVABI
+import SEVCertificates
 import SEVModel
 import Testing
 
@@ -97,7 +98,7 @@ struct FirmwareVectorTests {
         + "0e8901ac1b86ef6cd1f8e67e0c38c285")
     let certificate = SEVCertificate(
       usage: .diffieHellman, algorithm: .ecdhSHA256, point: Array(a.publicKey.x963Representation),
-      version: FirmwareVersion(major: 1, minor: 55, build: 21))
+      version: APIVersion(major: 1, minor: 55))
     // In the certificate numbers are little-endian, and zero up to 72 bytes.
     #expect(Array(certificate.bytes[20..<68]) == qx.reversed())
     #expect(certificate.bytes[68..<92].allSatisfy { $0 == 0 })

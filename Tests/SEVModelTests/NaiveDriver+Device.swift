@@ -1,5 +1,6 @@
 import Crypto
 import SEVABI
+import SEVCertificates
 import SEVModel
 
 /// `/dev/sev`, the list of shared pages, and what guests' instructions end in.
@@ -117,7 +118,7 @@ struct PlatformOwner {
     let key = P384.Signing.PrivateKey()
     var made = SEVCertificate(
       usage: .owner, algorithm: .ecdsaSHA256, point: Array(key.publicKey.x963Representation),
-      version: FirmwareVersion(major: 1, minor: 0, build: 0))
+      version: APIVersion(major: 1, minor: 0))
     do throws(FirmwareStatus) {
       try made.sign(.first, as: .owner, with: key)
     } catch {

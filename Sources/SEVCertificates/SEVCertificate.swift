@@ -5,11 +5,11 @@ package import SEVABI
 ///
 /// Multi-byte fields are little-endian; those of keys and signatures are wider than the numbers in them and
 /// zero behind.
-package struct SEVCertificate: Hashable, Sendable {
-  package static let byteCount = 2084
+public struct SEVCertificate: Hashable, Sendable {
+  public static let byteCount = 2084
 
   /// What a certificate's key is for, and who made a signature.
-  package enum Usage: UInt32, CaseIterable, Sendable {
+  public enum Usage: UInt32, CaseIterable, Sendable {
     case amdRoot = 0x0000
     case amdSigning = 0x0013
     /// An empty signature slot.
@@ -24,7 +24,7 @@ package struct SEVCertificate: Hashable, Sendable {
     case chipEndorsement = 0x1004
   }
 
-  package enum Algorithm: UInt32, CaseIterable, Sendable {
+  public enum Algorithm: UInt32, CaseIterable, Sendable {
     case none = 0
     case rsaSHA256 = 0x001
     case ecdsaSHA256 = 0x002
@@ -35,7 +35,7 @@ package struct SEVCertificate: Hashable, Sendable {
   }
 
   /// One of the two places for a signature.
-  package enum Slot: Int, CaseIterable, Sendable {
+  public enum Slot: Int, CaseIterable, Sendable {
     case first = 1044
     case second = 1564
 
@@ -59,13 +59,13 @@ package struct SEVCertificate: Hashable, Sendable {
   }
   private static let formatVersion: UInt32 = 1
   private static let curveP384: UInt32 = 2
-  static let coordinateByteCount = 48
-  static let coordinateFieldByteCount = 72
+  package static let coordinateByteCount = 48
+  package static let coordinateFieldByteCount = 72
 
-  package private(set) var bytes: [UInt8]
+  public private(set) var bytes: [UInt8]
 
   /// Nothing unless there are 2084 bytes of format version 1. Nothing else is looked at yet.
-  package init?(_ bytes: [UInt8]) {
+  public init?(_ bytes: [UInt8]) {
     guard bytes.count == Self.byteCount, bytes.span.uint32(at: Field.version) == Self.formatVersion else {
       return nil
     }
@@ -75,7 +75,7 @@ package struct SEVCertificate: Hashable, Sendable {
   /// An unsigned certificate of a point of P-384.
   ///
   /// - Parameter point: 97 bytes: 4, then both coordinates, big-endian.
-  package init(usage: Usage, algorithm: Algorithm, point: [UInt8], version: FirmwareVersion) {
+  package init(usage: Usage, algorithm: Algorithm, point: [UInt8], version: APIVersion) {
     precondition(point.count == 1 + 2 * Self.coordinateByteCount, "no uncompressed point of P-384")
     bytes = [UInt8](repeating: 0, count: Self.byteCount)
     var span = bytes.mutableSpan
@@ -90,15 +90,17 @@ package struct SEVCertificate: Hashable, Sendable {
     Self.store(point[49..<97], at: Field.y, in: &bytes)
   }
 
-  package var usage: Usage? { Usage(rawValue: bytes.span.uint32(at: Field.usage)) }
-  package var algorithm: Algorithm? { Algorithm(rawValue: bytes.span.uint32(at: Field.algorithm)) }
+  var usageField: UInt32 { bytes.span.uint32(at: Field.usage) }
+  var algorithmField: UInt32 { bytes.span.uint32(at: Field.algorithm) }
+  public var usage: Usage? { Usage(rawValue: usageField) }
+  public var algorithm: Algorithm? { Algorithm(rawValue: algorithmField) }
   /// The API version of the firmware that made the certificate.
-  package var version: (major: UInt8, minor: UInt8) { (bytes[Field.major], bytes[Field.minor]) }
+  public var version: APIVersion { APIVersion(major: bytes[Field.major], minor: bytes[Field.minor]) }
   /// The signed part.
-  package var body: ArraySlice<UInt8> { bytes[Field.body] }
+  public var body: ArraySlice<UInt8> { bytes[Field.body] }
 
-  package func signer(in slot: Slot) -> Usage? { Usage(rawValue: bytes.span.uint32(at: slot.usage)) }
-  package func signatureAlgorithm(in slot: Slot) -> Algorithm? {
+  public func signer(in slot: Slot) -> Usage? { Usage(rawValue: bytes.span.uint32(at: slot.usage)) }
+  public func signatureAlgorithm(in slot: Slot) -> Algorithm? {
     Algorithm(rawValue: bytes.span.uint32(at: slot.algorithm))
   }
 
@@ -120,6 +122,11 @@ package struct SEVCertificate: Hashable, Sendable {
     return try? P384.KeyAgreement.PublicKey(x963Representation: point)
   }
 
+  /// Whether the key is one that signs, and a point of P-384.
+  var hasSigningKey: Bool {
+    (algorithm == .ecdsaSHA256 || algorithm == .ecdsaSHA384) && signingKey != nil
+  }
+
   /// The key, if it is one that signs and a point of P-384.
   private var signingKey: P384.Signing.PublicKey? {
     guard let point else { return nil }
@@ -129,7 +136,7 @@ package struct SEVCertificate: Hashable, Sendable {
   // MARK: Signatures
 
   /// Whether one of the slots has a signature of `signer`'s key over this certificate.
-  package func isSigned(by signer: SEVCertificate) -> Bool {
+  public func isSigned(by signer: SEVCertificate) -> Bool {
     guard let key = signer.signingKey, let usage = signer.usage, let algorithm = signer.algorithm else {
       return false
     }
@@ -165,7 +172,7 @@ package struct SEVCertificate: Hashable, Sendable {
   }
 
   /// r and s as the formats have them: two fields of 72 bytes, little-endian.
-  static func signatureField(_ rawRepresentation: some Sequence<UInt8>) -> [UInt8] {
+  package static func signatureField(_ rawRepresentation: some Sequence<UInt8>) -> [UInt8] {
     let raw = Array(rawRepresentation)
     var field = [UInt8](repeating: 0, count: 2 * coordinateFieldByteCount)
     store(raw[..<coordinateByteCount], at: 0, in: &field)
@@ -186,7 +193,7 @@ package struct SEVCertificate: Hashable, Sendable {
   }
 
   /// Takes over the signature that `signer` has in a slot of another certificate.
-  mutating func copySignature(of signer: Usage, from other: SEVCertificate, to slot: Slot) {
+  package mutating func copySignature(of signer: Usage, from other: SEVCertificate, to slot: Slot) {
     guard let source = Slot.allCases.first(where: { other.signer(in: $0) == signer }),
       let algorithm = other.signatureAlgorithm(in: source)
     else { return }
@@ -195,7 +202,7 @@ package struct SEVCertificate: Hashable, Sendable {
 
   /// Both slots emptied, as in a signing request and in what the firmware exports of the chip's
   /// certificate.
-  package var withoutSignatures: SEVCertificate {
+  public var withoutSignatures: SEVCertificate {
     var certificate = self
     for slot in Slot.allCases {
       certificate.setSignature(in: slot, of: .none, algorithm: .none, [])

@@ -7,8 +7,14 @@ import SEVABI
 ///
 /// RSA with 2048 bits (832 bytes, signed with SHA-256) or 4096 bits (1600 bytes, SHA-384); signatures are
 /// PSS with a salt as long as the hash. Numbers are little-endian.
-package struct AMDCertificate: Hashable, Sendable {
-  private static let formatVersion: UInt32 = 1
+public struct AMDCertificate: Hashable, Sendable {
+  static let formatVersion: UInt32 = 1
+  static let headerByteCount = Field.exponent
+  /// Where the widths of exponent and modulus are.
+  static let bitCountFields = [Field.exponentBitCount, Field.modulusBitCount]
+  static let keyBitCounts: [UInt32] = [2048, 4096]
+  /// Of a whole certificate.
+  static let byteCounts = [832, 1600]
   private enum Field {
     static let version = 0
     static let keyID = 4..<20
@@ -19,17 +25,17 @@ package struct AMDCertificate: Hashable, Sendable {
     static let exponent = 64
   }
 
-  package let bytes: [UInt8]
+  public let bytes: [UInt8]
   /// Bytes of the modulus, and of the exponent's and the signature's field.
-  private let width: Int
+  let width: Int
 
   /// Reads the certificate at the beginning of `bytes`, or nothing unless there is one of format version 1
   /// with a size that exists.
-  package init?(prefixOf bytes: ArraySlice<UInt8>) {
+  public init?(prefixOf bytes: ArraySlice<UInt8>) {
     let bytes = Array(bytes)
     guard bytes.count >= Field.exponent else { return nil }
     let bitCount = bytes.span.uint32(at: Field.modulusBitCount)
-    guard bytes.span.uint32(at: Field.version) == Self.formatVersion, bitCount == 2048 || bitCount == 4096,
+    guard bytes.span.uint32(at: Field.version) == Self.formatVersion, Self.keyBitCounts.contains(bitCount),
       bytes.span.uint32(at: Field.exponentBitCount) == bitCount
     else { return nil }
     width = Int(bitCount) / 8
@@ -38,16 +44,18 @@ package struct AMDCertificate: Hashable, Sendable {
     self.bytes = Array(bytes[..<byteCount])
   }
 
-  package init?(_ bytes: [UInt8]) {
+  public init?(_ bytes: [UInt8]) {
     self.init(prefixOf: bytes[...])
     guard self.bytes.count == bytes.count else { return nil }
   }
 
-  package var keyID: [UInt8] { Array(bytes[Field.keyID]) }
-  package var certifyingKeyID: [UInt8] { Array(bytes[Field.certifyingKeyID]) }
-  package var usage: SEVCertificate.Usage? {
-    SEVCertificate.Usage(rawValue: bytes.span.uint32(at: Field.usage))
-  }
+  public var keyID: [UInt8] { Array(bytes[Field.keyID]) }
+  public var certifyingKeyID: [UInt8] { Array(bytes[Field.certifyingKeyID]) }
+  var usageField: UInt32 { bytes.span.uint32(at: Field.usage) }
+  public var usage: SEVCertificate.Usage? { SEVCertificate.Usage(rawValue: usageField) }
+
+  /// The algorithm of what this key signs.
+  var signatureAlgorithm: SEVCertificate.Algorithm { width == 256 ? .rsaSHA256 : .rsaSHA384 }
 
   private var key: _RSA.Signing.PublicKey? {
     let exponent = bytes[Field.exponent..<(Field.exponent + width)].reversed().drop { $0 == 0 }
@@ -56,17 +64,17 @@ package struct AMDCertificate: Hashable, Sendable {
   }
 
   /// Whether `signer` signed this certificate, which a root does itself.
-  package func isSigned(by signer: AMDCertificate) -> Bool {
+  public func isSigned(by signer: AMDCertificate) -> Bool {
     let start = Field.exponent + 2 * width
     return certifyingKeyID == signer.keyID && signer.width == width
       && signer.isSignature(bytes[start...], of: bytes[..<start])
   }
 
   /// Whether this key signed `certificate`, in either of its slots.
-  package func signed(_ certificate: SEVCertificate) -> Bool {
+  public func signed(_ certificate: SEVCertificate) -> Bool {
     SEVCertificate.Slot.allCases.contains { slot in
       certificate.signer(in: slot) == usage
-        && certificate.signatureAlgorithm(in: slot) == (width == 256 ? .rsaSHA256 : .rsaSHA384)
+        && certificate.signatureAlgorithm(in: slot) == signatureAlgorithm
         && isSignature(certificate.bytes[slot.signature].prefix(width), of: certificate.body)
     }
   }

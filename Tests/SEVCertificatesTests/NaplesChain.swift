@@ -1,0 +1,1 @@
+../SEVModelTests/FirmwareNaplesChain.swift

@@ -9,6 +9,7 @@ public enum KVMRequest: UInt, Hashable, Sendable, CaseIterable {
   case getSupportedCPUID = 0xC008_AE05
   // VM
   case createVCPU = 0xAE41
+  case getDirtyLog = 0x4010_AE42
   case setUserMemoryRegion = 0x4020_AE46
   case setTSSAddress = 0xAE47
   case setIdentityMapAddress = 0x4008_AE48
@@ -20,6 +21,8 @@ public enum KVMRequest: UInt, Hashable, Sendable, CaseIterable {
   case getClock = 0x8030_AE7C
   case getPIT2 = 0x8070_AE9F
   case setPIT2 = 0x4070_AEA0
+  case enableCapability = 0x4068_AEA3
+  case setMSRFilter = 0x4188_AEC6
   // vCPU
   case run = 0xAE80
   case getRegs = 0x8090_AE81
@@ -60,6 +63,7 @@ public enum KVMRequest: UInt, Hashable, Sendable, CaseIterable {
     case .getVCPUMapSize: "KVM_GET_VCPU_MMAP_SIZE"
     case .getSupportedCPUID: "KVM_GET_SUPPORTED_CPUID"
     case .createVCPU: "KVM_CREATE_VCPU"
+    case .getDirtyLog: "KVM_GET_DIRTY_LOG"
     case .setUserMemoryRegion: "KVM_SET_USER_MEMORY_REGION"
     case .setTSSAddress: "KVM_SET_TSS_ADDR"
     case .setIdentityMapAddress: "KVM_SET_IDENTITY_MAP_ADDR"
@@ -71,6 +75,8 @@ public enum KVMRequest: UInt, Hashable, Sendable, CaseIterable {
     case .getClock: "KVM_GET_CLOCK"
     case .getPIT2: "KVM_GET_PIT2"
     case .setPIT2: "KVM_SET_PIT2"
+    case .enableCapability: "KVM_ENABLE_CAP"
+    case .setMSRFilter: "KVM_X86_SET_MSR_FILTER"
     case .run: "KVM_RUN"
     case .getRegs: "KVM_GET_REGS"
     case .setRegs: "KVM_SET_REGS"
@@ -107,5 +113,10 @@ public enum KVMRequest: UInt, Hashable, Sendable, CaseIterable {
 public enum KVMCapability: UInt, Hashable, Sendable {
   case vcpuAttributes = 127
   case immediateExit = 136
+  /// KVM_CAP_X86_USER_SPACE_MSR: a mask of the reasons for which a guest can be left.
+  case userSpaceMSR = 188
+  case msrFilter = 189
+  /// KVM_CAP_EXIT_HYPERCALL: a mask of the hypercalls for which a guest can be left.
+  case exitHypercall = 201
   case xsave2 = 208
 }

@@ -76,8 +76,12 @@ enum CPUIDTable {
   static let entryBytes = 40
   static let maximumEntries = 256
 
-  /// The table for one vCPU: its APIC id where the CPU says its own.
-  static func table(_ supported: [UInt8], apicID: UInt32) -> [UInt8] {
+  /// The leaf with what a guest may use of KVM, in EAX.
+  static let featureLeaf: UInt32 = 0x4000_0001
+
+  /// The table for one vCPU: its APIC id where the CPU says its own, and features that the VMM offers besides
+  /// KVM's own.
+  static func table(_ supported: [UInt8], apicID: UInt32, guestFeatures: UInt32 = 0) -> [UInt8] {
     var table = supported
     let count = Int(table.integer(at: 0, as: UInt32.self))
     for entry in 0..<count {
@@ -87,21 +91,29 @@ enum CPUIDTable {
         let ebx = table.integer(at: offset + 16, as: UInt32.self)
         table.setInteger(ebx & 0x00FF_FFFF | apicID << 24, at: offset + 16)
       case 0xB, 0x1F: table.setInteger(apicID, at: offset + 24)
+      case featureLeaf:
+        table.setInteger(
+          table.integer(at: offset + 12, as: UInt32.self) | guestFeatures, at: offset + 12)
       default: break
       }
     }
     return table
   }
 
-  /// Whether the table offers a kvmclock by the newer MSRs.
-  static func hasKVMClock(_ table: [UInt8]) -> Bool {
+  /// What the table offers a guest of KVM; 0 without the leaf.
+  static func guestFeatures(_ table: [UInt8]) -> UInt32 {
     let count = Int(table.integer(at: 0, as: UInt32.self))
-    return (0..<count).contains { entry in
+    for entry in 0..<count {
       let offset = headerBytes + entry * entryBytes
-      return table.integer(at: offset, as: UInt32.self) == 0x4000_0001
-        && table.integer(at: offset + 12, as: UInt32.self) & 1 << 3 != 0
+      if table.integer(at: offset, as: UInt32.self) == featureLeaf {
+        return table.integer(at: offset + 12, as: UInt32.self)
+      }
     }
+    return 0
   }
+
+  /// Whether the table offers a kvmclock by the newer MSRs.
+  static func hasKVMClock(_ table: [UInt8]) -> Bool { guestFeatures(table) & 1 << 3 != 0 }
 
   /// Whether the bytes are a table as the kernel takes it.
   static func isWellFormed(_ bytes: [UInt8]) -> Bool {

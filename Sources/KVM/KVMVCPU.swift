@@ -19,15 +19,16 @@ public final class KVMVCPU: Sendable {
   }
 
   init(
-    _ descriptor: consuming OwnedDescriptor, index: Int, system: KVMSystem, trace: KVMTrace?
+    _ descriptor: consuming OwnedDescriptor, index: Int, system: KVMSystem, guestFeatures: UInt32,
+    trace: KVMTrace?
   ) throws(KVMError) {
     self.index = index
     page = try KVMRunPage(descriptor, byteCount: system.runPageBytes)
     let handle = KVMHandle(descriptor, subject: "vCPU \(index)", vcpu: index, trace: trace)
     xsaveBytes = max(KVMVCPUState.Size.xsave, try system.capability(.xsave2))
-    try handle.set(
-      .setCPUID2, CPUIDTable.table(system.supportedCPUID, apicID: UInt32(index)),
-      byteCount: system.supportedCPUID.count)
+    let cpuid = CPUIDTable.table(
+      system.supportedCPUID, apicID: UInt32(index), guestFeatures: guestFeatures)
+    try handle.set(.setCPUID2, cpuid, byteCount: cpuid.count)
     readableMSRs = Self.findReadableMSRs(handle, system.stateMSRs)
     hasTSCOffset =
       try system.capability(.vcpuAttributes) > 0
@@ -44,6 +45,17 @@ public final class KVMVCPU: Sendable {
     if result == -EINTR || result == -EAGAIN { return .interrupted }
     throw KVMError(.run, on: "vCPU \(index)", code: -result)
   }
+
+  /// Answers ``KVMExit/hypercall(_:)`` with what the guest finds in RAX: 0, or a negative `KVM_E…`. On the vCPU's
+  /// own thread, before the next ``run()``.
+  public func answerHypercall(_ value: Int64) { page.answerHypercall(value) }
+
+  /// Answers ``KVMExit/readMSR(_:)``. On the vCPU's own thread, before the next ``run()``.
+  public func answerMSR(_ value: UInt64) { page.answerMSR(value) }
+
+  /// Refuses an access to an MSR: the guest gets a general-protection fault. On the vCPU's own thread, before the
+  /// next ``run()``.
+  public func refuseMSR() { page.refuseMSR() }
 
   /// Finishes input or output that the last exit left half done, without executing the guest.
   public func completePendingInputOutput() throws(KVMError) {

@@ -20,15 +20,23 @@ public final class KVMVirtualMachine: Sendable {
   public let vcpus: [KVMVCPU]
   /// Whether the guest finds a kvmclock (CPUID 0x40000001, EAX bit 3).
   public let hasKVMClock: Bool
-  private let handle: KVMHandle
+  /// What a fresh guest finds in CPUID 0x40000001, EAX: KVM's own features and those that the VMM offers. A
+  /// restored guest keeps those of its saved state.
+  public let guestFeatures: UInt32
+  /// The memory, in the order of KVM's slots.
+  public let memory: [MemorySlot]
+  let handle: KVMHandle
 
   /// Makes the VM in the order that KVM wants: interrupt controllers before vCPUs, PIT after them.
   ///
   /// - Parameters:
   ///   - memory: Not overlapping; the mappings must outlive the VM.
+  ///   - guestFeatures: Bits of CPUID 0x40000001, EAX, that the guest finds besides KVM's own: what the VMM
+  ///     itself does for the guest (16: `KVM_HC_MAP_GPA_RANGE`, 17: `MSR_KVM_MIGRATION_CONTROL`).
   ///   - trace: Where every later call is recorded, for tests.
   public init(
-    _ system: KVMSystem, vcpuCount: Int, memory: [MemorySlot], trace: KVMTrace? = nil
+    _ system: KVMSystem, vcpuCount: Int, memory: [MemorySlot], guestFeatures: UInt32 = 0,
+    trace: KVMTrace? = nil
   ) throws(KVMError) {
     let handle = try system.createVM(trace: trace)
     // Three pages and one page below the firmware's place, out of RAM (Intel's real mode needs them).
@@ -39,24 +47,34 @@ public final class KVMVirtualMachine: Sendable {
     try handle.call(.createIRQChip)
     var pit = [UInt8](repeating: 0, count: 64)
     try handle.exchange(.createPIT2, &pit)
-    for (slot, range) in memory.enumerated() {
-      // struct kvm_userspace_memory_region: slot 4, flags 4, guest address 8, size 8, host address 8.
-      var region = [UInt8](repeating: 0, count: 32)
-      region.setInteger(UInt32(slot), at: 0)
-      region.setInteger(range.guestAddress, at: 8)
-      region.setInteger(range.byteCount, at: 16)
-      region.setInteger(UInt64(range.hostAddress), at: 24)
-      try handle.exchange(.setUserMemoryRegion, &region)
-    }
+    for (slot, range) in memory.enumerated() { try Self.setMemory(handle, slot, range) }
     var vcpus: [KVMVCPU] = []
     for index in 0..<vcpuCount {
       let number = try handle.call(.createVCPU, UInt(index))
       vcpus.append(
-        try KVMVCPU(OwnedDescriptor(adopting: number), index: index, system: system, trace: trace))
+        try KVMVCPU(
+          OwnedDescriptor(adopting: number), index: index, system: system, guestFeatures: guestFeatures,
+          trace: trace))
     }
     self.vcpus = vcpus
     hasKVMClock = CPUIDTable.hasKVMClock(system.supportedCPUID)
+    self.guestFeatures = CPUIDTable.guestFeatures(system.supportedCPUID) | guestFeatures
+    self.memory = memory
     self.handle = handle
+  }
+
+  /// - Parameter flags: `KVM_MEM_LOG_DIRTY_PAGES` is 1.
+  static func setMemory(
+    _ handle: borrowing KVMHandle, _ slot: Int, _ range: MemorySlot, flags: UInt32 = 0
+  ) throws(KVMError) {
+    // struct kvm_userspace_memory_region: slot 4, flags 4, guest address 8, size 8, host address 8.
+    var region = [UInt8](repeating: 0, count: 32)
+    region.setInteger(UInt32(slot), at: 0)
+    region.setInteger(flags, at: 4)
+    region.setInteger(range.guestAddress, at: 8)
+    region.setInteger(range.byteCount, at: 16)
+    region.setInteger(UInt64(range.hostAddress), at: 24)
+    try handle.exchange(.setUserMemoryRegion, &region)
   }
 
   /// A second descriptor of the VM: it keeps the VM (and, with SEV, its context), and is what MOVE

@@ -1,0 +1,79 @@
+/// The rounds that are still to come, played through.
+struct Forecast: Hashable, Sendable {
+  /// Rounds until the guest is stopped.
+  let rounds: Int
+  /// From now until the guest runs at the target.
+  let seconds: Double
+  /// The pause; if it does not converge the shortest that can be reached.
+  let pauseSeconds: Double
+  /// Whether the pause comes below its limit.
+  let converges: Bool
+
+  /// - Parameters:
+  ///   - pages: What the round under way still has to send.
+  ///   - spentSeconds: For how long this round has lasted already.
+  ///   - facts: Pages, rates and what the guest writes.
+  ///   - slowness: By how much longer rounds take than the rates say.
+  ///   - rule: When to stop; as it stands now.
+  init(
+    sending pages: PageCounts, spentSeconds: Double, facts: MigrationFacts, slowness: Double, rule: StopRule
+  ) {
+    var rule = rule
+    var round = pages
+    var lasted = spentSeconds
+    var total = 0.0
+    var count = 0
+    while true {
+      count += 1
+      let took = facts.rates.seconds(for: round) * slowness + facts.roundOverheadSeconds
+      total += took
+      lasted += took
+      let dirtied = facts.kinds(facts.dirty.pages(inSeconds: lasted))
+      let pause = Self.pause(dirtied, facts, slowness)
+      let next = Self.pauseAfterAnother(dirtied, facts, slowness)
+      let verdict =
+        count < Self.mostRounds && total.isFinite ? rule.decide(pause: pause, next: next) : .stalled
+      switch verdict {
+      case .another:
+        round = dirtied
+        lasted = 0
+      case .stop, .stalled:
+        rounds = count
+        seconds = total + pause
+        pauseSeconds = pause
+        converges = verdict == .stop
+        return
+      }
+    }
+  }
+
+  /// A migration whose rounds shrink so slowly is one that does not come to an end.
+  static let mostRounds = 500
+
+  /// The pause if the guest were stopped with these pages to send.
+  static func pause(_ dirtied: PageCounts, _ facts: MigrationFacts, _ slowness: Double) -> Double {
+    facts.rates.seconds(for: dirtied) * slowness + facts.endSeconds
+  }
+
+  /// The pause after these pages were sent in a round of their own.
+  static func pauseAfterAnother(_ dirtied: PageCounts, _ facts: MigrationFacts, _ slowness: Double) -> Double
+  {
+    let lasts = facts.rates.seconds(for: dirtied) * slowness + facts.roundOverheadSeconds
+    return pause(facts.kinds(facts.dirty.pages(inSeconds: lasts)), facts, slowness)
+  }
+
+  /// Why the pause stays above its limit.
+  static func obstacle(
+    pauseSeconds: Double, facts: MigrationFacts, limits: MigrationLimits, slowness: Double
+  ) -> MigrationObstacle {
+    let room = limits.maxPauseSeconds - facts.endSeconds
+    guard room > 0 else {
+      return .endTooSlow(pauseSeconds: facts.endSeconds, maxPauseSeconds: limits.maxPauseSeconds)
+    }
+    let dirtied = facts.dirty.pages(inSeconds: room)
+    let moved = facts.rates.pagesPerSecond(of: facts.kinds(max(1000, dirtied))) / slowness
+    return .dirtiesFaster(
+      dirtyPagesPerSecond: dirtied / room, movedPagesPerSecond: moved, pauseSeconds: pauseSeconds,
+      maxPauseSeconds: limits.maxPauseSeconds)
+  }
+}

@@ -1,0 +1,54 @@
+/// What is measured before a guest is moved.
+public struct MigrationFacts: Hashable, Sendable {
+  /// The pages of the first round: all that the guest has.
+  public var pages: PageCounts
+  /// What the path moves.
+  public var rates: TransferRates
+  /// What the guest writes.
+  public var dirty: DirtyCurve
+  /// How much of what the guest writes is encrypted, from 0 to 1.
+  public var dirtyEncryptedShare: Double = 1
+  /// What every round takes besides its pages: the dirty log, the end of the round.
+  public var roundOverheadSeconds: Double = 0.01
+  /// What the pause takes besides its pages: state, the firmware's FINISH, restoring, the round trips.
+  public var endSeconds: Double = 0.05
+
+  /// Facts; the rest has values of a quick link.
+  public init(pages: PageCounts, rates: TransferRates, dirty: DirtyCurve) {
+    self.pages = pages
+    self.rates = rates
+    self.dirty = dirty
+  }
+
+  /// Written pages by kind.
+  func kinds(_ dirtied: Double) -> PageCounts {
+    let total = UInt64(max(0, dirtied).rounded())
+    let encrypted = min(total, UInt64((Double(total) * min(max(dirtyEncryptedShare, 0), 1)).rounded()))
+    return PageCounts(encrypted: encrypted, plain: total - encrypted)
+  }
+}
+
+/// What the operator allows.
+public struct MigrationLimits: Hashable, Sendable {
+  /// The longest pause.
+  public var maxPauseSeconds: Double = 0.3
+  /// The longest time in all; nil is none.
+  public var maxSeconds: Double?
+  /// Whether to stop the guest for as long as it takes when no number of rounds brings the pause below the limit.
+  public var allowsNonconvergence = false
+
+  /// 300 ms, and all the time that it takes.
+  public init() {}
+
+  /// Limits as a request has them.
+  ///
+  /// - Parameters:
+  ///   - maxPauseMilliseconds: The longest pause.
+  ///   - maxTimeSeconds: The longest time in all; 0 is none.
+  ///   - allowsNonconvergence: Whether the pause may be longer when there is no other way.
+  public init(maxPauseMilliseconds: UInt32, maxTimeSeconds: UInt32, allowsNonconvergence: Bool) {
+    maxPauseSeconds = Double(maxPauseMilliseconds) / 1000
+    maxSeconds = maxTimeSeconds == 0 ? nil : Double(maxTimeSeconds)
+    self.allowsNonconvergence = allowsNonconvergence
+  }
+}

@@ -143,6 +143,7 @@ public struct RunPermit: ~Copyable {
     link.manifest = manifest
     link.presented = nil
     link.isParkAsked = false
+    link.migration = nil
     link.side = .source(Source(way: manifest.way, epoch: epoch))
     try link.send(.running(epoch: epoch, firstInstruction: firstInstruction))
     if isFresh { try link.send(.described(manifest)) }

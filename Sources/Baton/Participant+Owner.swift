@@ -18,6 +18,11 @@ extension Participant {
       freeze = nil
       return .attemptOver(handoff: handoff)
     case .preflight: return .preflight
+    case .migrate(let order):
+      // This part of the library knows handoffs only.
+      try guest.stays(order.id, .sourceDeclined, "this VMM cannot be migrated to another host")
+      return nil
+    case .cancelMigration: return nil
     case .release(let refusal): return over(refusal)
     case nil: return nil
     }

@@ -8,6 +8,8 @@ final class RegistryLink {
   enum Side {
     case successor(Successor)
     case source(Source)
+    case departing(Departure)
+    case arriving(Arrival)
   }
 
   let identity: VMMIdentity
@@ -20,7 +22,12 @@ final class RegistryLink {
   var ownVM: DescriptorList?
   /// The owner has asked to be parked and nothing has come of it yet: asked again on a renewed connection.
   var isParkAsked = false
+  /// The migration that was ordered and is not over.
+  var migration: MigrationOrder?
+  /// The last word of the migration that was over last, said again when its order is repeated.
+  var stayed: VMMMessage?
   private(set) var deadlines = Deadlines()
+  private var hasBeenWelcomed = false
   private(set) var role = Welcome.Role.successor
   private var socket: SeqpacketSocket?
   private var assembler = MessageAssembler()
@@ -43,6 +50,8 @@ final class RegistryLink {
     switch side {
     case .successor(let successor): successor.standing
     case .source(let source): source.standing
+    case .departing(let departure): departure.standing
+    case .arriving(let arrival): arrival.standing
     }
   }
 
@@ -50,13 +59,19 @@ final class RegistryLink {
   /// concerns the connection.
   var hasGuest: Bool {
     switch side {
-    case .source: true
+    case .source, .departing, .arriving: true
     case .successor(let successor):
       switch successor.state {
       case .claiming, .received: true
       case .attached, .prepared, .refused, .running, .released: false
       }
     }
+  }
+
+  /// A guest from another host; as long as the registry has not let it in, it is no loss.
+  private var isArriving: Bool {
+    if case .arriving = side { return true }
+    return false
   }
 
   func disconnect() {
@@ -91,7 +106,7 @@ final class RegistryLink {
     case .attached(prepared: 1...), .claiming, .received:
       carries = ownVM?.borrowedNumbers ?? []
       contextVMs = carries.count
-    case .fresh, .attached, .refused, .tookBack, .running: break
+    case .fresh, .attached, .refused, .tookBack, .running, .arriving, .departing: break
     }
     let hello = Hello(
       guest: identity.guest, standing: standing, build: identity.build, reads: identity.reads,
@@ -105,16 +120,20 @@ final class RegistryLink {
         assembler.version = welcome.version
         deadlines = welcome.deadlines
         role = welcome.role
+        hasBeenWelcomed = true
+        try presentReceiptAgain()
         return true
       case .refusal(let refusal, let text):
         disconnect()
         // A quota, for example: the guest runs on, or waits, and this process comes again.
-        if hasGuest, !refusal.endsOwnership { return false }
+        if hasGuest, hasBeenWelcomed || !isArriving, !refusal.endsOwnership { return false }
         throw .refused(refusal, text)
       case .release(let refusal):
         disconnect()
         throw .refused(refusal ?? .notOwner, "this process is to give up the guest")
-      case .prepare, .offered, .freeze, .claim, .takeBack, .run, .preflight: continue
+      case .prepare, .offered, .freeze, .claim, .takeBack, .run, .preflight, .migrate, .depart,
+        .cancelMigration:
+        continue
       }
     }
     disconnect()

@@ -30,6 +30,11 @@ public struct RunningGuest: ~Copyable {
     case attemptOver(handoff: UInt64)
     /// Answer with ``RunningGuest/report(_:)``.
     case preflight
+    /// Migrate the guest to another host; it runs on meanwhile. Ends with ``RunningGuest/stays(_:_:_:)`` or
+    /// ``RunningGuest/depart(_:)``.
+    case migrate(MigrationOrder)
+    /// End that: the guest stays.
+    case cancelMigration(MigrationID)
     /// This process does not own the guest: stop the vCPUs at once, give up everything, exit.
     case release(Refusal?)
   }
@@ -49,6 +54,7 @@ public struct RunningGuest: ~Copyable {
     while let message = try link.receive(until: 0) {
       guard case .source(var source) = link.side else { preconditionFailure("not an owner") }
       if case .preflight = message { return .preflight }
+      if let order = try migrationOrder(message) { return order }
       if case .refusal(let refusal, _) = message {
         guard refusal.endsOwnership else {
           link.disconnect()
@@ -73,6 +79,33 @@ public struct RunningGuest: ~Copyable {
       }
     }
     return nil
+  }
+
+  /// An order about a migration. One that was taken up already is said again after each reconnect.
+  private func migrationOrder(_ message: RegistryMessage) throws(BatonError) -> Order? {
+    switch message {
+    case .migrate(let id, let lock, let request):
+      if link.migration?.id == id { return nil }
+      if case .stays(id, _, _)? = link.stayed, let stayed = link.stayed {
+        try link.send(stayed)
+        return nil
+      }
+      let order = MigrationOrder(id: id, lock: lock, request: request)
+      link.migration = order
+      return .migrate(order)
+    case .cancelMigration(let id):
+      if link.migration?.id == id { return .cancelMigration(id) }
+      // It never heard of it, or has said already that it is over.
+      if case .stays(id, _, _)? = link.stayed, let stayed = link.stayed {
+        try link.send(stayed)
+      } else {
+        try link.send(.stays(id, .migrationCancelled, ""))
+      }
+      return nil
+    case .welcome, .prepare, .offered, .freeze, .claim, .takeBack, .run, .release, .refusal, .preflight,
+      .depart:
+      return nil
+    }
   }
 
   /// Offers the guest to the successor, while it runs.

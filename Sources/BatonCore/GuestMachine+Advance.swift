@@ -4,6 +4,7 @@ extension GuestMachine {
   /// Applies the rules that need no record until none applies any more (R31 to R58).
   mutating func advance() {
     while applyOne() {}
+    advanceLeaving()
     giveVerdicts()
     emptyCustodyIfOver()
   }
@@ -15,7 +16,9 @@ extension GuestMachine {
     case .staged: advanceStaged()
     case .claimed: advanceClaimed()
     case .rollback: advanceRollback()
-    case .lost, .ended: false
+    case .departing: advanceDeparting()
+    case .arriving: advanceArriving()
+    case .lost, .ended, .departed: false
     }
   }
 
@@ -31,7 +34,7 @@ extension GuestMachine {
       return true
     }
     // R31, R63
-    guard step == .none, isReachable(owner), runConfirmed, !isSettling else { return false }
+    guard step == .none, isReachable(owner), runConfirmed, !isSettling, !isLeaving else { return false }
     let next = waiting.first { $0 != owner && isReachable($0) }
     guard next != nil || parkDue else { return false }
     waiting.removeAll { $0 == next }
@@ -220,7 +223,7 @@ extension GuestMachine {
     switch record.phase {
     case .idle:
       guard step == .none else { return }
-    case .lost, .ended: break
+    case .lost, .ended, .departing, .departed, .arriving: break
     case .staged, .claimed, .rollback: return
     }
     custody = Custody()

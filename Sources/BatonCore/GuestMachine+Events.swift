@@ -21,7 +21,11 @@ extension GuestMachine {
     case .exited(let process): exited.insert(process)
     case .died(let process): died(process)
     case .deadline(let deadline, let handoff): passed(deadline, handoff: handoff)
-    case .abort: aborted(.abortedByOperator)
+    case .abort: if isLeaving { cancelMigration() } else { aborted(.abortedByOperator) }
+    case .migrate(let start): migrate(start)
+    case .receiptShown(let id, let lock): show(id, fitting: lock)
+    case .arrivalCancelled(let id): cancelArrival(id)
+    case .departureConfirmed(let id): confirm(id)
     case .settled: isSettling = false
     }
     advance()
@@ -39,6 +43,8 @@ extension GuestMachine {
       runConfirmed = false
       takeBackSent = false
       parkDue = false
+      migrationOrderSent = false
+      departOrderSent = false
       if step == .preparing || step == .offered { abandonAttempt(.peerDisconnected) }
     }
     if process == candidate, record.phase == .idle { aborted(.peerDisconnected) }
@@ -65,6 +71,10 @@ extension GuestMachine {
     if process == record.owner, step == .preparing || step == .offered {
       abandonAttempt(.peerDied)
     }
+    // Nobody is left who could bring the receipt to where the guest went.
+    if process == record.owner, record.phase == .departed, leavingMigration != nil {
+      note(.alarm(handoff: record.handoff))
+    }
     if process == candidate {
       if record.phase == .idle { aborted(.peerDied) }
       candidate = nil
@@ -85,7 +95,7 @@ extension GuestMachine {
     case .release(let process):
       // R55, R56, R65: told to go, and still there.
       guard mustGo.contains(process) else { return }
-      if process == record.owner, record.phase != .lost, record.phase != .ended {
+      if process == record.owner, isOwnersVerdictOpen {
         guard isOwnerReleased else { return }
         guard canOutliveOwner else {
           note(.alarm(handoff: record.handoff))
@@ -95,7 +105,31 @@ extension GuestMachine {
       }
       fence(process)
       arm(.release(process))
+    case .migration:
+      guard isMigrationOpen else { return }
+      note(.alarm(handoff: record.handoff))
+      arm(.migration)
     case .prepare, .freeze, .claim, .takeBack: break
+    }
+  }
+
+  /// Whether somebody has to say what became of a migration.
+  private var isMigrationOpen: Bool {
+    switch record.phase {
+    case .departing: return true
+    case .departed: return leavingMigration != nil
+    case .arriving:
+      if case .coming(isArrived: true, _)? = record.migration?.course { return true }
+      return false
+    case .idle, .staged, .claimed, .rollback, .lost, .ended: return false
+    }
+  }
+
+  /// Whether the guest is still with its owner, or may come back to it.
+  private var isOwnersVerdictOpen: Bool {
+    switch record.phase {
+    case .idle, .staged, .claimed, .rollback, .departing, .arriving: true
+    case .lost, .ended, .departed: false
     }
   }
 
@@ -123,7 +157,7 @@ extension GuestMachine {
       // R41, R43
       claimOverdue = true
       if !isOwnerGone { rollBack(.deadlinePassed) }
-    case .idle, .rollback, .lost, .ended: break
+    case .idle, .rollback, .lost, .ended, .departing, .departed, .arriving: break
     }
   }
 
@@ -152,7 +186,7 @@ extension GuestMachine {
     case .claimed where isClaimantUnknown && isOwnerDead && !isSettling: stageAgainOrLose()
     case .claimed where !isSettling && !(isClaimantUnknown ? isOwnerReleased : isOwnerGone):
       rollBack(reason)
-    case .staged, .claimed, .rollback, .lost, .ended: break
+    case .staged, .claimed, .rollback, .lost, .ended, .departing, .departed, .arriving: break
     }
   }
 

@@ -51,6 +51,14 @@ extension GuestMachine {
     case .park(let epoch):
       // R62
       if record.owner == process, record.phase == .idle, epoch == record.epoch, !isParking { parkDue = true }
+    case .departing(let id): departing(id, process, isAlive: isAlive)
+    case .departed(let id): departed(id, process)
+    case .stays(let id, let refusal): stays(id, refusal, process)
+    case .confirmed(let id): if record.owner == process { confirm(id) }
+    case .standsDeparting(let departing): stand(departing, process, isAlive: isAlive)
+    case .standsArriving(let arriving): stand(arriving, process)
+    case .arrived(let id): arrived(id, process)
+    case .receipt(let id, let lock): receipt(id, fitting: lock, process)
     }
   }
 
@@ -74,6 +82,10 @@ extension GuestMachine {
       record.claimant = nil
       record.phase = .idle
       record.leaving.removeAll { $0 == process }
+      // Whatever an earlier owner left with, the guest is here.
+      record.migration = nil
+      record.previous = nil
+      disarm(.migration)
       forgetAttempt()
       parkDue = false
       journal()
@@ -85,7 +97,17 @@ extension GuestMachine {
         record.claimant = process
         journal()
       }
-    case .fresh, .attach, .used, .resumed, .offer, .ready, .declined, .ended, .described, .park: break
+    case .fresh, .attach, .used, .resumed, .offer, .ready, .declined, .ended, .described, .park, .departing,
+      .departed, .stays, .confirmed, .standsDeparting, .standsArriving, .arrived, .receipt:
+      break
+    }
+  }
+
+  /// The phases of handoffs on this host.
+  private var isInHandoffOrIdle: Bool {
+    switch record.phase {
+    case .idle, .staged, .claimed, .rollback: true
+    case .lost, .ended, .departing, .departed, .arriving: false
     }
   }
 
@@ -93,7 +115,7 @@ extension GuestMachine {
   private var hasStagedAttempt: Bool {
     switch record.phase {
     case .staged, .claimed, .rollback: true
-    case .idle, .lost, .ended: false
+    case .idle, .lost, .ended, .departing, .departed, .arriving: false
     }
   }
 
@@ -115,6 +137,7 @@ extension GuestMachine {
       case .rollback: refusal = .batonRevoked
       case .idle: refusal = wasTakenBack ? .batonRevoked : .batonUsed
       case .lost, .ended: refusal = .sourceDestroyed
+      case .departing, .departed, .arriving: refusal = .batonUsed
       }
     } else {
       refusal = .batonUsed
@@ -136,6 +159,8 @@ extension GuestMachine {
     case .lost, .ended:
       // R5
       release(process, record.phase == .lost ? .guestLost : .guestEnded)
+    case .departed: refuse(process, .departed)
+    case .departing, .arriving: refuse(process, .migrationUnderWay)
     case .claimed where record.claimant == process:
       // R6: it does not have the claim.
       mayClaim = true
@@ -151,7 +176,9 @@ extension GuestMachine {
       runDue = true
       cancelRelease(process)
     case .idle, .staged, .claimed, .rollback:
-      if case .fresh = report {
+      if isLeaving, record.owner != process {
+        refuse(process, .migrationUnderWay)
+      } else if case .fresh = report {
         refuse(process, .secondOwner)
       } else if record.owner == process {
         refuse(process, .protocolViolation)
@@ -171,7 +198,7 @@ extension GuestMachine {
     note(.attached(process))
   }
 
-  private mutating func refuse(_ process: ProcessID, _ refusal: Refusal) {
+  mutating func refuse(_ process: ProcessID, _ refusal: Refusal) {
     heard.remove(process)
     effects.append(.refuse(process, refusal))
   }
@@ -224,7 +251,7 @@ extension GuestMachine {
   private mutating func staged(
     _ handoff: UInt64, _ stage: Stage, _ process: ProcessID, manifest: Manifest?, bringsTakeBackVM: Bool
   ) {
-    guard record.owner == process, record.phase != .lost, record.phase != .ended else {
+    guard record.owner == process, isInHandoffOrIdle else {
       release(process, .notOwner)  // R20
       return
     }
@@ -274,12 +301,12 @@ extension GuestMachine {
       journal()
       note(.rollingBack(handoff: handoff, .abortedByOperator))
       arm(.takeBack)
-    case .lost, .ended: break
+    case .lost, .ended, .departing, .departed, .arriving: break
     }
   }
 
   private mutating func tookBack(_ handoff: UInt64, _ process: ProcessID, isAlive: Bool) {
-    guard record.owner == process, record.phase != .lost, record.phase != .ended else {
+    guard record.owner == process, isInHandoffOrIdle else {
       release(process, .notOwner)  // R26
       return
     }
@@ -289,7 +316,7 @@ extension GuestMachine {
     case .idle where !runConfirmed:
       // R25: its verdict may be lost. In the epoch that this taking back began it is only said again.
       if wasTakenBack { runDue = true } else { giveBack(to: process) }
-    case .idle, .lost, .ended: break
+    case .idle, .lost, .ended, .departing, .departed, .arriving: break
     }
   }
 
@@ -301,7 +328,13 @@ extension GuestMachine {
       return
     }
     guard record.phase == .idle else {
-      if record.phase == .lost || record.phase == .ended { release(process, .guestEnded) }
+      switch record.phase {
+      case .lost, .ended: release(process, .guestEnded)
+      case .departed: release(process, .departed)
+      // It says that it runs a guest for which it has no verdict.
+      case .departing, .arriving: refuse(process, .protocolViolation)
+      case .idle, .staged, .claimed, .rollback: break
+      }
       return
     }
     let isThisAttempt = handoff == nil || handoff == record.handoff

@@ -22,7 +22,7 @@ extension GuestMachine {
       custody = held.custody
       manifest = held.manifest
       stage = held.stage
-    case .idle, .lost, .ended: break
+    case .idle, .lost, .ended, .departing, .departed, .arriving: break
     }
   }
 }

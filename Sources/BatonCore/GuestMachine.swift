@@ -3,7 +3,7 @@ public import BatonWire
 /// The registry's side of one guest: who owns it, and what happens about that.
 ///
 /// Pure: events in, effects out, no clock and no I/O. The rules are those of Tests/Model/RULES.md,
-/// cited as R1 to R69.
+/// cited as R1 to R86.
 public struct GuestMachine: Sendable {
   /// What is journalled.
   public internal(set) var record: GuestRecord
@@ -64,6 +64,10 @@ public struct GuestMachine: Sendable {
   var isKnownUnclaimed = false
   /// Nothing was journalled before: no verdict until those who live had time to come back.
   var isSettling: Bool
+  /// The order to migrate, or to end that, was sent on the owner's present connection.
+  var migrationOrderSent = false
+  /// So was the order to give the guest up.
+  var departOrderSent = false
   public internal(set) var manifest: Manifest?
   var stage: Stage?
   public internal(set) var custody = Custody()
@@ -88,6 +92,10 @@ public struct GuestMachine: Sendable {
       machine.awaitsSuccessor = true
       machine.arm(.claim)
     case .rollback: machine.arm(.takeBack)
+    case .departing: machine.arm(.migration)
+    case .departed: if machine.leavingMigration != nil { machine.arm(.migration) }
+    case .arriving:
+      if case .coming(isArrived: true, _)? = record.migration?.course { machine.arm(.migration) }
     }
     for process in record.leaving {
       machine.mustGo.insert(process)
@@ -127,7 +135,7 @@ public struct GuestMachine: Sendable {
   public var isOwnerReleased: Bool {
     switch record.phase {
     case .staged, .claimed: record.owner.map { record.leaving.contains($0) } ?? false
-    case .idle, .rollback, .lost, .ended: false
+    case .idle, .rollback, .lost, .ended, .departing, .departed, .arriving: false
     }
   }
   /// The owner was let go, and then what the guest needs to outlive it was lost: it has to present it once more.
@@ -264,6 +272,8 @@ public struct GuestMachine: Sendable {
   mutating func declare(_ phase: GuestRecord.Phase, _ reason: Refusal) {
     let leftovers = Set(waiting).union(heard)
       .union([record.owner, record.claimant, candidate].compactMap { $0 })
+    if let migration = leavingMigration { forgetLeaving(migration.id, reason) }
+    record.previous = nil
     record.phase = phase
     record.claimant = nil
     forgetAttempt()

@@ -16,6 +16,12 @@ public struct GuestRecord: Hashable, Sendable {
     case lost = 4
     /// The guest ended with its VMM.
     case ended = 5
+    /// The guest stands still to leave for another host; its VMM may give it up, and may not run it.
+    case departing = 6
+    /// The guest was given to another host: over here.
+    case departed = 7
+    /// The owner receives the guest from another host, and may not run it.
+    case arriving = 8
   }
 
   public var name: GuestName
@@ -30,10 +36,21 @@ public struct GuestRecord: Hashable, Sendable {
   /// Processes that owned the guest or had its baton and have not been seen dead: they are told to
   /// go, and fenced. The owner is among them when its guest is parked: staged, and waiting for its next VMM.
   public var leaving: [ProcessID]
+  /// The migration under way, or the one with which the guest left or came.
+  public var migration: MigrationRecord?
+  /// The migration before: the one with which the guest had left, until it leaves again; or the one with which it
+  /// came, once it leaves again.
+  public var previous: MigrationRecord?
+  /// Migrations that ended with the guest here, the oldest first.
+  public var stayed: [MigrationID]
+
+  /// Most entries of ``stayed``; older ones are forgotten.
+  public static let maximumStayed = 16
 
   public init(
     name: GuestName, way: Way, owner: ProcessID?, epoch: UInt64, phase: Phase, handoff: UInt64,
-    claimant: ProcessID?, leaving: [ProcessID] = []
+    claimant: ProcessID?, leaving: [ProcessID] = [], migration: MigrationRecord? = nil,
+    previous: MigrationRecord? = nil, stayed: [MigrationID] = []
   ) {
     self.name = name
     self.way = way
@@ -43,5 +60,8 @@ public struct GuestRecord: Hashable, Sendable {
     self.handoff = handoff
     self.claimant = claimant
     self.leaving = leaving
+    self.migration = migration
+    self.previous = previous
+    self.stayed = stayed
   }
 }

@@ -10,6 +10,9 @@ public import BatonWire
 /// | 16 | 8 | committed word: the low half is the committed length of the file in bytes, the high half its complement |
 /// | 24 | … | entries |
 ///
+/// The record of a guest that has, or had, to do with another host goes on behind what other records have: only
+/// such a journal cannot be read by a registry that knows nothing of migration.
+///
 /// An entry is a u32 length, a u32 CRC-32C of the length field and the record, and the record. A record with
 /// an empty name is no guest's: it holds the numbers of guests that were forgotten. An entry
 /// counts once the committed word, stored last and in one piece, reaches its end: what lies behind is a
@@ -232,6 +235,13 @@ extension GuestRecord {
     Self.encode(claimant, into: &writer)
     writer.write(UInt16(leaving.count))
     for process in leaving { process.encode(into: &writer) }
+    guard migration != nil || previous != nil || !stayed.isEmpty else { return }
+    writer.write(migration != nil)
+    migration?.encode(into: &writer)
+    writer.write(previous != nil)
+    previous?.encode(into: &writer)
+    writer.write(UInt8(min(stayed.count, Self.maximumStayed)))
+    for id in stayed.suffix(Self.maximumStayed) { id.encode(into: &writer) }
   }
 
   init(decoding reader: inout ByteReader) throws(WireError) {
@@ -252,9 +262,26 @@ extension GuestRecord {
     guard count <= Journal.maximumLeaving else { throw .badValue(field: "leaving count") }
     var leaving: [ProcessID] = []
     for _ in 0..<count { leaving.append(try ProcessID(decoding: &reader, "leaving process")) }
+    var migration: MigrationRecord?
+    var previous: MigrationRecord?
+    var stayed: [MigrationID] = []
+    if reader.remaining > 0 {
+      migration = try reader.readFlag("migration flag") ? MigrationRecord(decoding: &reader) : nil
+      previous = try reader.readFlag("previous migration flag") ? MigrationRecord(decoding: &reader) : nil
+      let stayedCount = Int(try reader.read(UInt8.self, "stayed count"))
+      guard stayedCount <= Self.maximumStayed else { throw .badValue(field: "stayed count") }
+      for _ in 0..<stayedCount { stayed.append(try MigrationID(decoding: &reader)) }
+    }
+    // The phases of a migration are nothing without it.
+    switch (phase, migration?.course) {
+    case (.departing, .leaving?), (.departed, .leaving?), (.departed, .confirmed?), (.arriving, .coming?):
+      break
+    case (.departing, _), (.departed, _), (.arriving, _): throw .badValue(field: "migration")
+    case (.idle, _), (.staged, _), (.claimed, _), (.rollback, _), (.lost, _), (.ended, _): break
+    }
     self.init(
       name: name, way: way, owner: owner, epoch: epoch, phase: phase, handoff: handoff,
-      claimant: claimant, leaving: leaving)
+      claimant: claimant, leaving: leaving, migration: migration, previous: previous, stayed: stayed)
   }
 
   private static func encode(_ process: ProcessID?, into writer: inout ByteWriter) {

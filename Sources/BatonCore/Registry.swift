@@ -55,9 +55,10 @@ public struct Registry: Sendable {
   public func mustWait(_ report: Report, for name: GuestName) -> Bool {
     guard isSettling else { return false }
     switch report {
-    case .running, .staged, .tookBack: return false
+    case .running, .staged, .tookBack, .standsDeparting: return false
     case .fresh, .attach, .claiming, .received, .refused, .used, .resumed, .offer, .ready, .declined,
-      .ended, .described, .park:
+      .ended, .described, .park, .departing, .departed, .stays, .confirmed, .standsArriving, .arrived,
+      .receipt:
       return true
     }
   }
@@ -70,7 +71,7 @@ public struct Registry: Sendable {
     case .claiming: 1
     case .refused: 2
     case .running, .staged, .tookBack, .used, .resumed, .offer, .ready, .declined, .ended, .described,
-      .park:
+      .park, .departing, .departed, .stays, .confirmed, .standsDeparting, .standsArriving, .arrived, .receipt:
       3
     case .attach(prepared: 1...): 4
     case .attach, .fresh: 5
@@ -99,12 +100,17 @@ public struct Registry: Sendable {
     }
     guard isAlive || !isBeginning(report) else { return [.refuse(process, .peerDied)] }
     let before = machines[name]?.record
+    // A guest may come back before its old VMM is gone, which still has to go.
+    var leftovers = machines[name]?.mustGo ?? []
+    let hadToGo = leftovers.remove(process) != nil
     guard let record = firstRecord(name, process, report, manifest, before: before) else {
       return [.refuse(process, refusal(of: report))]
     }
     var machine = GuestMachine(record: record, isSettling: isSettling)
+    machine.mustGo = leftovers
+    if hadToGo { machine.disarm(.release(process)) }
     let first = machine.begin(process, report, reads: reads, manifest: manifest)
-    let rest = isBeginning(report) ? [] : machine.handle(event)
+    let rest = isBeginning(report) || isDeparting(report) ? [] : machine.handle(event)
     machines[name] = machine
     return first + rest
   }
@@ -124,8 +130,16 @@ public struct Registry: Sendable {
 
   /// An ended or lost guest may be started again once nobody of its last life is left.
   private func canBeginAnew(_ machine: GuestMachine, _ event: RegistryEvent) -> Bool {
-    guard case .hello(_, let report, _, _, isAlive: true, _) = event, isBeginning(report) else {
+    guard case .hello(let process, let report, _, _, isAlive: true, _) = event, isBeginning(report) else {
       return false
+    }
+    if case .standsArriving(let arriving) = report {
+      // What is over does not begin again, whatever its VMM has not heard.
+      guard machine.record.migration?.id != arriving.id else { return false }
+      switch machine.record.phase {
+      case .lost, .ended, .departed: return !machine.record.leaving.contains(process)
+      case .idle, .staged, .claimed, .rollback, .departing, .arriving: return false
+      }
     }
     return isOver(machine)
   }
@@ -133,19 +147,28 @@ public struct Registry: Sendable {
   private func isOver(_ machine: GuestMachine) -> Bool {
     switch machine.record.phase {
     case .lost, .ended: machine.record.leaving.isEmpty && machine.mustGo.isEmpty
-    case .idle, .staged, .claimed, .rollback: false
+    case .departed:
+      machine.leavingMigration == nil && machine.record.leaving.isEmpty && machine.mustGo.isEmpty
+    case .idle, .staged, .claimed, .rollback, .departing, .arriving: false
     }
   }
 
   private func isBeginning(_ report: Report) -> Bool {
     switch report {
-    case .fresh, .attach(prepared: 0): true
+    case .fresh, .attach(prepared: 0), .standsArriving: true
     // It has mapped the RAM of a guest that is gone and cannot begin another one.
     case .attach: false
     case .claiming, .received, .refused, .staged, .tookBack, .used, .resumed, .running, .offer, .ready,
-      .declined, .ended, .described, .park:
+      .declined, .ended, .described, .park, .departing, .departed, .stays, .confirmed, .standsDeparting,
+      .arrived, .receipt:
       false
     }
+  }
+
+  /// Its beginning takes all of its first record up.
+  private func isDeparting(_ report: Report) -> Bool {
+    if case .standsDeparting = report { return true }
+    return false
   }
 
   private func firstRecord(
@@ -156,7 +179,7 @@ public struct Registry: Sendable {
     var record = GuestRecord(
       name: name, way: manifest?.way ?? .none, owner: process,
       epoch: (before?.epoch ?? forgotten.epoch) + 1, phase: .idle,
-      handoff: before?.handoff ?? forgotten.handoff, claimant: nil)
+      handoff: before?.handoff ?? forgotten.handoff, claimant: nil, stayed: before?.stayed ?? [])
     switch report {
     case .fresh, .attach(prepared: 0): return record
     case .running(let epoch, _):
@@ -192,8 +215,39 @@ public struct Registry: Sendable {
       record.phase = .claimed
       record.claimant = process
       return record
+    case .standsArriving(let arriving):
+      record.epoch = max(arriving.epoch, before?.epoch ?? forgotten.epoch)
+      record.phase = .arriving
+      record.leaving = before?.leaving ?? []
+      // Until it has come, its last departure is not confirmed by that.
+      if let before, before.phase == .departed, let left = before.migration, left.receipt != nil {
+        record.previous = left
+      }
+      record.migration = MigrationRecord(
+        id: arriving.id, lock: arriving.lock, peer: arriving.peer,
+        course: .coming(isArrived: arriving.isArrived, isShown: false))
+      return record
+    case .standsDeparting(let departing):
+      // Numbers: as with one that runs.
+      record.epoch = departing.epoch
+      record.handoff = max(record.handoff, firstNumber)
+      switch departing.step {
+      case .asking, .staying:
+        // Nobody has its receipt, so nobody runs the guest elsewhere.
+        record.epoch += 1
+        record.stayed.append(departing.id)
+      case .permitted, .sent:
+        // Whoever has the receipt was ordered to give the guest up, and waits for what became of that.
+        guard let receipt = departing.receipt else { return nil }
+        record.phase = departing.step == .sent ? .departed : .departing
+        record.leaving = departing.step == .sent ? [process] : []
+        record.migration = MigrationRecord(
+          id: departing.id, lock: departing.lock, peer: departing.peer,
+          course: .leaving(receipt, MigrationRequest(host: departing.peer), isCancelled: false))
+      }
+      return record
     case .attach, .refused, .used, .resumed, .offer, .ready, .declined, .ended, .described,
-      .park:
+      .park, .departing, .departed, .stays, .confirmed, .arrived, .receipt:
       return nil
     }
   }
@@ -202,7 +256,8 @@ public struct Registry: Sendable {
     switch report {
     case .claiming, .received, .refused: .batonUnknown
     case .fresh, .attach, .staged, .tookBack, .used, .resumed, .running, .offer, .ready, .declined,
-      .ended, .described, .park:
+      .ended, .described, .park, .departing, .departed, .stays, .confirmed, .standsDeparting,
+      .standsArriving, .arrived, .receipt:
       .unknownGuest
     }
   }
@@ -223,8 +278,31 @@ extension GuestMachine {
       isSettling = false
       advance()
     case .running: note(.ownerRegistered(process, epoch: record.epoch))
+    case .standsArriving(let arriving):
+      heard.insert(process)
+      self.reads[process] = reads
+      isSettling = false
+      for process in mustGo { arm(.release(process)) }
+      note(.arriving(arriving.id, process))
+      if arriving.isArrived { arm(.migration) }
+      advance()
+    case .standsDeparting(let departing):
+      note(.ownerRegistered(process, epoch: record.epoch))
+      heard.insert(process)
+      self.reads[process] = reads
+      switch departing.step {
+      case .asking, .staying: runDue = true
+      case .permitted: arm(.migration)
+      case .sent:
+        mustGo.insert(process)
+        releaseDue.updateValue(nil, forKey: process)
+        arm(.release(process))
+        arm(.migration)
+        note(.departed(departing.id))
+      }
+      advance()
     case .claiming, .received, .refused, .staged, .tookBack, .used, .resumed, .offer, .ready,
-      .declined, .ended, .described, .park:
+      .declined, .ended, .described, .park, .departing, .departed, .stays, .confirmed, .arrived, .receipt:
       arm(.claim)
     }
     return takeEffects()

@@ -20,11 +20,24 @@ public enum Report: Hashable, Sendable {
   case described(Way)
   /// The owner's process in this epoch is about to be replaced.
   case park(UInt64)
+  case departing(MigrationID)
+  case departed(MigrationID)
+  case stays(MigrationID, Refusal)
+  case confirmed(MigrationID)
+  /// The standing of an owner whose guest is about to leave, or has left.
+  case standsDeparting(Departing)
+  /// The standing of a VMM that receives the guest from another host.
+  case standsArriving(Arriving)
+  case arrived(MigrationID)
+  /// A receipt was shown that fits this lock.
+  case receipt(MigrationID, lock: DepartureLock)
 
   /// The handoff or epoch that it names, 0 if none.
   var number: UInt64 {
     switch self {
-    case .fresh, .described: 0
+    case .fresh, .described, .departing, .departed, .stays, .confirmed, .arrived, .receipt: 0
+    case .standsDeparting(let departing): departing.epoch
+    case .standsArriving(let arriving): arriving.epoch
     case .attach(let number), .claiming(let number), .received(let number), .refused(let number, _, _),
       .staged(let number, _), .tookBack(let number), .used(let number), .resumed(let number),
       .running(let number, _), .offer(let number, _), .ready(let number), .declined(let number, _),
@@ -45,6 +58,8 @@ public enum Report: Hashable, Sendable {
     case .staged(let handoff, let stage): self = .staged(handoff, stage)
     case .tookBack(let handoff): self = .tookBack(handoff)
     case .running(let epoch): self = .running(epoch, firstInstruction: 0)
+    case .arriving(let arriving): self = .standsArriving(arriving)
+    case .departing(let departing): self = .standsDeparting(departing)
     }
   }
 }
@@ -61,6 +76,8 @@ public enum Deadline: Hashable, Sendable {
   case takeBack
   /// Release to the process's end: then it is fenced.
   case release(ProcessID)
+  /// A migration that is not over: then the operator is called, and nothing else happens.
+  case migration
 }
 
 /// What happens to a guest in the eyes of the registry.
@@ -82,6 +99,15 @@ public enum RegistryEvent: Hashable, Sendable {
   case deadline(Deadline, handoff: UInt64)
   /// The operator aborts the attempt. Of a guest whose claimant is not known it is the word that nobody has run it.
   case abort
+  /// The operator wants the guest on another host. Nothing happens when it cannot begin
+  /// (``GuestMachine/migrationObstacle``).
+  case migrate(MigrationStart)
+  /// An operator shows the receipt of a guest that comes; it fits this lock.
+  case receiptShown(MigrationID, lock: DepartureLock)
+  /// The operator's word that the guest stayed where it was to come from.
+  case arrivalCancelled(MigrationID)
+  /// The guest runs where it went to, as the other host says or an operator does.
+  case departureConfirmed(MigrationID)
   /// The time is over in which VMMs come back to a registry that found no journal.
   case settled
 }
@@ -130,4 +156,22 @@ public enum Note: Hashable, Sendable {
   case fenced(ProcessID)
   /// Only an operator can help: what is waited for does not come, and nothing may be guessed.
   case alarm(handoff: UInt64)
+  /// A migration to another host begins; the guest runs on.
+  case migrationStarted(MigrationID)
+  /// The guest stands still, and its VMM may give it up.
+  case departing(MigrationID)
+  /// The guest was given up: it is the other host's.
+  case departed(MigrationID)
+  /// The migration is over, and the guest is here.
+  case migrationStayed(MigrationID, Refusal)
+  /// The guest runs on the other host.
+  case departureConfirmed(MigrationID)
+  /// A guest comes from another host.
+  case arriving(MigrationID, ProcessID)
+  /// All of it is here; its receipt is missing.
+  case arrived(MigrationID)
+  /// Its receipt was shown, and its VMM owns it.
+  case arrivalCommitted(MigrationID, owner: ProcessID, epoch: UInt64)
+  /// Nothing came of it.
+  case arrivalFailed(MigrationID)
 }

@@ -64,7 +64,8 @@ public struct Successor: Hashable, Sendable {
     case .release(let refusal):
       state = .released
       return .release(refusal)
-    case .welcome, .prepare, .freeze, .takeBack, .refusal, .preflight: return nil
+    case .welcome, .prepare, .freeze, .takeBack, .refusal, .preflight, .migrate, .depart, .cancelMigration:
+      return nil
     }
   }
 

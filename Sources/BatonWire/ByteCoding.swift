@@ -21,6 +21,17 @@ public struct ByteWriter: Sendable {
     bytes.append(contentsOf: utf8)
   }
 
+  /// The same, cut at a character's end to what its reader takes.
+  public mutating func write(_ text: String, maximum: Int) {
+    guard text.utf8.count > maximum else {
+      write(text)
+      return
+    }
+    var rest = text[...]
+    while rest.utf8.count > maximum { rest.removeLast() }
+    write(String(rest))
+  }
+
   /// A u32 byte count and the bytes.
   public mutating func write(blob: [UInt8]) {
     write(UInt32(blob.count))

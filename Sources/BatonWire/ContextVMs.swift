@@ -22,12 +22,13 @@ extension VMMMessage {
       case .staged: hello.manifest?.way == .move ? 1 : 0
       case .refused(_, let returned):
         returned != nil && hello.manifest?.way == .move ? ContextVMs.maximum / 2 : 0
-      case .fresh, .tookBack, .running: 0
+      case .fresh, .tookBack, .running, .arriving, .departing: 0
       }
     case .offer(_, let manifest): manifest.way == .move ? 1 : 0
     case .ready: 1
     case .stage, .received, .refused, .tookBack, .used, .resumed, .running, .declined, .preflightReport,
-      .ended, .described, .park:
+      .ended, .described, .park, .departing, .departed, .stays, .arrived, .receipt, .migrationReport,
+      .confirmed:
       0
     }
   }
@@ -39,7 +40,9 @@ extension RegistryMessage {
   public var mostContextVMs: Int {
     switch self {
     case .claim, .takeBack: ContextVMs.maximum
-    case .welcome, .prepare, .offered, .freeze, .run, .release, .refusal, .preflight: 0
+    case .welcome, .prepare, .offered, .freeze, .run, .release, .refusal, .preflight, .migrate, .depart,
+      .cancelMigration:
+      0
     }
   }
 }

@@ -1,4 +1,7 @@
 extension VMMMessage {
+  /// Most bytes of a reason for people.
+  static let maximumReason = 1_024
+
   /// The message as it goes into records.
   ///
   /// - Parameter contextVMs: How many VM descriptors follow its own, at most ``mostContextVMs``.
@@ -25,11 +28,23 @@ extension VMMMessage {
     case .declined(let handoff, let refusal, let text):
       writer.write(handoff)
       writer.write(refusal.rawValue)
-      writer.write(text)
+      writer.write(text, maximum: Self.maximumReason)
     case .described(let manifest): manifest.encode(into: &writer)
     case .preflightReport(let checks):
       writer.write(UInt16(checks.count))
       for check in checks { check.encode(into: &writer) }
+    case .departing(let id), .departed(let id), .arrived(let id), .confirmed(let id):
+      id.encode(into: &writer)
+    case .stays(let id, let refusal, let text):
+      id.encode(into: &writer)
+      writer.write(refusal.rawValue)
+      writer.write(text, maximum: Self.maximumReason)
+    case .receipt(let id, let receipt):
+      id.encode(into: &writer)
+      receipt.encode(into: &writer)
+    case .migrationReport(let id, let report):
+      id.encode(into: &writer)
+      report.encode(into: &writer)
     }
     return Message(
       type: type, payload: writer.bytes, descriptorCount: descriptorCount + contextVMs)
@@ -60,7 +75,7 @@ extension VMMMessage {
     case 11:
       let handoff = try reader.read(UInt64.self, "handoff")
       let refusal = try Refusal(decoding: &reader)
-      self = .declined(handoff: handoff, refusal, try reader.readText("reason", maximum: 1024))
+      self = .declined(handoff: handoff, refusal, try reader.readText("reason", maximum: Self.maximumReason))
     case 12:
       let count = Int(try reader.read(UInt16.self, "check count"))
       guard count <= 64 else { throw .badValue(field: "check count") }
@@ -70,6 +85,19 @@ extension VMMMessage {
     case 13: self = .ended(epoch: try reader.read(UInt64.self, "epoch"))
     case 14: self = .described(try Manifest(decoding: &reader))
     case 15: self = .park(epoch: try reader.read(UInt64.self, "epoch"))
+    case 16: self = .departing(try MigrationID(decoding: &reader))
+    case 17: self = .departed(try MigrationID(decoding: &reader))
+    case 18:
+      let id = try MigrationID(decoding: &reader)
+      let refusal = try Refusal(decoding: &reader)
+      self = .stays(id, refusal, try reader.readText("reason", maximum: Self.maximumReason))
+    case 19: self = .arrived(try MigrationID(decoding: &reader))
+    case 20:
+      self = .receipt(try MigrationID(decoding: &reader), try DepartureReceipt(decoding: &reader))
+    case 21:
+      self = .migrationReport(
+        try MigrationID(decoding: &reader), try MigrationReport(decoding: &reader))
+    case 22: self = .confirmed(try MigrationID(decoding: &reader))
     default: throw .unknownType(message.type)
     }
     try reader.finish()
@@ -80,6 +108,9 @@ extension VMMMessage {
 }
 
 extension RegistryMessage {
+  /// Most bytes of a reason for people.
+  static let maximumReason = 1_024
+
   /// The message as it goes into records.
   ///
   /// - Parameter contextVMs: How many VM descriptors follow its own, at most ``mostContextVMs``.
@@ -103,8 +134,16 @@ extension RegistryMessage {
     case .release(let refusal): writer.write(refusal?.rawValue ?? 0)
     case .refusal(let refusal, let text):
       writer.write(refusal.rawValue)
-      writer.write(text)
+      writer.write(text, maximum: Self.maximumReason)
     case .preflight: break
+    case .migrate(let id, let lock, let request):
+      id.encode(into: &writer)
+      lock.encode(into: &writer)
+      request.encode(into: &writer)
+    case .depart(let id, let receipt):
+      id.encode(into: &writer)
+      receipt.encode(into: &writer)
+    case .cancelMigration(let id): id.encode(into: &writer)
     }
     return Message(
       type: type, payload: writer.bytes, descriptorCount: descriptorCount + contextVMs)
@@ -143,8 +182,15 @@ extension RegistryMessage {
       }
     case 109:
       let refusal = try Refusal(decoding: &reader)
-      self = .refusal(refusal, try reader.readText("reason", maximum: 1024))
+      self = .refusal(refusal, try reader.readText("reason", maximum: Self.maximumReason))
     case 110: self = .preflight
+    case 111:
+      self = .migrate(
+        try MigrationID(decoding: &reader), try DepartureLock(decoding: &reader),
+        try MigrationRequest(decoding: &reader))
+    case 112:
+      self = .depart(try MigrationID(decoding: &reader), try DepartureReceipt(decoding: &reader))
+    case 113: self = .cancelMigration(try MigrationID(decoding: &reader))
     default: throw .unknownType(message.type)
     }
     try reader.finish()

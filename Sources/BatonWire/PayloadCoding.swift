@@ -54,7 +54,7 @@ extension Stage {
 }
 
 extension Manifest {
-  func encode(into writer: inout ByteWriter) {
+  public func encode(into writer: inout ByteWriter) {
     writer.write(way.rawValue)
     writer.write(vcpuCount)
     writer.write(hasVM)
@@ -77,7 +77,7 @@ extension Manifest {
     writer.write(blob: details)
   }
 
-  init(decoding reader: inout ByteReader) throws(WireError) {
+  public init(decoding reader: inout ByteReader) throws(WireError) {
     guard let way = Way(rawValue: try reader.read(UInt8.self, "way")) else {
       throw .badValue(field: "way")
     }
@@ -129,6 +129,12 @@ extension Standing {
     case .staged(let handoff, let stage):
       writer.write(handoff)
       stage.encode(into: &writer)
+    case .arriving(let arriving):
+      writer.write(arriving.epoch)
+      arriving.encode(into: &writer)
+    case .departing(let departing):
+      writer.write(departing.epoch)
+      departing.encode(into: &writer)
     }
   }
 
@@ -150,6 +156,11 @@ extension Standing {
     case 5: self = .staged(number, try Stage(decoding: &reader))
     case 6: self = .tookBack(number)
     case 7: self = .running(number)
+    // Another host's numbers have to leave room for those that follow here.
+    case 8 where number > Self.largestNumber / 2, 9 where number > Self.largestNumber / 2:
+      throw .badValue(field: "standing's number")
+    case 8: self = .arriving(try Arriving(epoch: number, decoding: &reader))
+    case 9: self = .departing(try Departing(epoch: number, decoding: &reader))
     default: throw .badValue(field: "standing")
     }
   }
@@ -180,21 +191,24 @@ extension Hello {
 }
 
 extension PreflightCheck {
-  func encode(into writer: inout ByteWriter) {
-    writer.write(name)
+  private static let maximumName = 64
+  private static let maximumText = 512
+
+  public func encode(into writer: inout ByteWriter) {
+    writer.write(name, maximum: Self.maximumName)
     writer.write(verdict.rawValue)
-    writer.write(detail)
-    writer.write(remedy)
+    writer.write(detail, maximum: Self.maximumText)
+    writer.write(remedy, maximum: Self.maximumText)
   }
 
-  init(decoding reader: inout ByteReader) throws(WireError) {
-    name = try reader.readText("check name", maximum: 64)
+  public init(decoding reader: inout ByteReader) throws(WireError) {
+    name = try reader.readText("check name", maximum: Self.maximumName)
     guard let verdict = Verdict(rawValue: try reader.read(UInt8.self, "check verdict")) else {
       throw .badValue(field: "check verdict")
     }
     self.verdict = verdict
-    detail = try reader.readText("check detail", maximum: 512)
-    remedy = try reader.readText("check remedy", maximum: 512)
+    detail = try reader.readText("check detail", maximum: Self.maximumText)
+    remedy = try reader.readText("check remedy", maximum: Self.maximumText)
   }
 }
 

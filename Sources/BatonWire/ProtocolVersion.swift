@@ -9,8 +9,10 @@ public struct ProtocolVersion: Hashable, Sendable {
     self.newest = newest
   }
 
-  /// What this code speaks. There is no version before 1.
-  public static let spoken = ProtocolVersion(oldest: 1, newest: 1)
+  /// What this code speaks. Version 2 adds the records of migration to another host to those of version 1.
+  public static let spoken = ProtocolVersion(oldest: 1, newest: 2)
+  /// The oldest version that has the records of migration.
+  public static let withMigration: UInt16 = 2
 
   /// The newest version both speak, or nil.
   public func agreed(with peer: ProtocolVersion) -> UInt16? {

@@ -44,4 +44,22 @@ public enum Refusal: UInt16, Error, Hashable, Sendable, CaseIterable {
   // Limits and state of the registry
   case quotaExceeded = 60
   case settling = 61
+  // Migration to another host
+  case guestExists = 70
+  case migrationUnderWay = 71
+  case migrationCancelled = 72
+  case linkLost = 73
+  case wrongPeerName = 74
+  case certificateInvalid = 75
+  case policyForbids = 76
+  case agreementMissing = 77
+  case noRoom = 78
+  case streamDamaged = 79
+  case streamVersion = 80
+  case willNotConverge = 81
+  case encryptedStateNotSendable = 82
+  case receiptWrong = 83
+  case departed = 84
+  case remoteUnreachable = 85
+  case targetNotWaiting = 86
 }

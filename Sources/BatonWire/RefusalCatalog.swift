@@ -39,6 +39,23 @@ extension Refusal {
     case .takenBack: "takenBack"
     case .quotaExceeded: "quotaExceeded"
     case .settling: "settling"
+    case .guestExists: "guestExists"
+    case .migrationUnderWay: "migrationUnderWay"
+    case .migrationCancelled: "migrationCancelled"
+    case .linkLost: "linkLost"
+    case .wrongPeerName: "wrongPeerName"
+    case .certificateInvalid: "certificateInvalid"
+    case .policyForbids: "policyForbids"
+    case .agreementMissing: "agreementMissing"
+    case .noRoom: "noRoom"
+    case .streamDamaged: "streamDamaged"
+    case .streamVersion: "streamVersion"
+    case .willNotConverge: "willNotConverge"
+    case .encryptedStateNotSendable: "encryptedStateNotSendable"
+    case .receiptWrong: "receiptWrong"
+    case .departed: "departed"
+    case .remoteUnreachable: "remoteUnreachable"
+    case .targetNotWaiting: "targetNotWaiting"
     }
   }
 
@@ -135,6 +152,57 @@ extension Refusal {
       "a quota of this user is used up; nothing was changed, end what is not needed or raise the quota"
     case .settling:
       "the registry found no journal and gives VMMs time to come back; guests run on, try again in a moment"
+    case .guestExists:
+      "the host that the guest is to go to has a guest of this name that is not over; the guest "
+        + "runs on at its source, end or settle the other one first"
+    case .migrationUnderWay:
+      "a migration of the guest to another host is under way; the guest is not changed, wait for "
+        + "its end or end it with batonctl abort"
+    case .migrationCancelled:
+      "the migration was ended before the source gave the guest up; the guest runs on at its "
+        + "source, start the migration again when it is wanted"
+    case .linkLost:
+      "the connection between the two hosts broke before the source gave the guest up; the guest "
+        + "runs on at its source, mend the connection and try again"
+    case .wrongPeerName:
+      "the certificate of the other host is not made out to a name that is allowed; the guest runs "
+        + "on at its source, look at the certificate and at the names that baton-remote allows"
+    case .certificateInvalid:
+      "a certificate of the other host's secure processor cannot be trusted; the guest runs on at "
+        + "its source, look at the certificate that is named"
+    case .policyForbids:
+      "the guest's policy does not allow this migration; the guest runs on at its source, see which "
+        + "policy bit is named"
+    case .agreementMissing:
+      "host, firmware and guest do not all agree to migration; the guest runs on at its source, see "
+        + "which of the three is named"
+    case .noRoom:
+      "the target host has no room for the guest; the guest runs on at its source, make room for "
+        + "the memory or the key slot that is named"
+    case .streamDamaged:
+      "what came from the other host is not what was sent: swapped, repeated, cut short or changed; "
+        + "the guest runs on at its source, find out what stands between the hosts"
+    case .streamVersion:
+      "the two hosts speak no common version of the migration stream; the guest runs on at its "
+        + "source, use binaries that are at most one version apart"
+    case .willNotConverge:
+      "the guest changes its memory faster than it can be sent, or longer than allowed; the guest "
+        + "runs on at its source, slow it down or allow a longer pause"
+    case .encryptedStateNotSendable:
+      "the kernel has no way to send or receive the encrypted state of this guest's vCPUs; the "
+        + "guest runs on at its source, use the local handoff or stop the guest"
+    case .receiptWrong:
+      "the receipt does not fit the lock of this arrival, so the source's registry did not give the "
+        + "guest to it; the guest waits paused, ask the source's registry with batonctl settle"
+    case .departed:
+      "this host gave the guest to another one and does not run it any more; ask that host, or run "
+        + "batonctl settle, before a guest of this name is started here"
+    case .remoteUnreachable:
+      "the other host, or the sidecar that connects to it, cannot be reached; the guest is not "
+        + "changed, see whether baton-remote runs and listens on both hosts"
+    case .targetNotWaiting:
+      "no VMM waits for this guest on the other host; the guest runs on at its source, start one "
+        + "there with baton-vmm --incoming"
     }
   }
 
@@ -147,13 +215,16 @@ extension Refusal {
     case .batonExpired, .batonRevoked, .batonForeign, .notOwner, .fencedInThisEpoch, .malformedRecord,
       .versionMismatch, .descriptorMismatch, .protocolViolation, .badManifest, .notAMemfd, .sealsMissing,
       .memoryTooShort, .foreignMemory, .stateUnreadable, .abortedByOperator, .sourceDeclined,
-      .successorDeclined, .peerDisconnected, .takenBack, .batonUnknown:
+      .successorDeclined, .peerDisconnected, .takenBack, .batonUnknown, .guestExists, .migrationCancelled,
+      .linkLost, .wrongPeerName, .certificateInvalid, .policyForbids, .agreementMissing, .noRoom,
+      .streamDamaged, .streamVersion, .willNotConverge, .encryptedStateNotSendable, .remoteUnreachable,
+      .targetNotWaiting:
       3
     case .sourceDestroyed, .guestLost: 4
     case .wrongPeer: 7
     case .unknownGuest: 8
-    case .secondOwner, .secondSuccessor: 10
-    case .batonUsed, .deadlinePassed, .peerDied: 11
+    case .secondOwner, .secondSuccessor, .migrationUnderWay: 10
+    case .batonUsed, .deadlinePassed, .peerDied, .receiptWrong, .departed: 11
     case .guestEnded: 12
     }
   }
@@ -164,12 +235,14 @@ extension Refusal {
     switch self {
     case .batonUsed, .batonUnknown, .batonExpired, .batonRevoked, .batonForeign, .sourceDestroyed,
       .wrongPeer, .secondOwner, .secondSuccessor, .notOwner, .fencedInThisEpoch, .badGuestName, .guestLost,
-      .guestEnded, .takenBack:
+      .guestEnded, .takenBack, .guestExists, .migrationCancelled, .departed:
       true
     case .unknownGuest, .malformedRecord, .versionMismatch, .descriptorMismatch, .protocolViolation,
       .badManifest, .notAMemfd, .sealsMissing, .memoryTooShort, .foreignMemory, .stateUnreadable,
       .deadlinePassed, .abortedByOperator, .sourceDeclined, .successorDeclined, .peerDied,
-      .peerDisconnected, .quotaExceeded, .settling:
+      .peerDisconnected, .quotaExceeded, .settling, .migrationUnderWay, .linkLost, .wrongPeerName,
+      .certificateInvalid, .policyForbids, .agreementMissing, .noRoom, .streamDamaged, .streamVersion,
+      .willNotConverge, .encryptedStateNotSendable, .receiptWrong, .remoteUnreachable, .targetNotWaiting:
       false
     }
   }
@@ -199,6 +272,14 @@ extension Refusal {
       "io.baton.Registry.DeadlinePassed"
     case .quotaExceeded:
       "io.baton.Registry.QuotaExceeded"
+    case .migrationUnderWay:
+      "io.baton.Registry.MigrationInProgress"
+    case .departed:
+      "io.baton.Registry.GuestDeparted"
+    case .guestExists, .migrationCancelled, .linkLost, .wrongPeerName, .certificateInvalid, .policyForbids,
+      .agreementMissing, .noRoom, .streamDamaged, .streamVersion, .willNotConverge,
+      .encryptedStateNotSendable, .receiptWrong, .remoteUnreachable, .targetNotWaiting:
+      "io.baton.Registry.MigrationRefused"
     }
   }
 
@@ -239,6 +320,23 @@ extension Refusal {
     case .takenBack: "e7c424680ebb4affaa578de7ce449add"
     case .quotaExceeded: "ae026cdabfc64e66960e4ebb08568c0c"
     case .settling: "f3cc03f69f49403ea62a0bb7a5092365"
+    case .guestExists: "1d318afb24b445a7b69925ff5ee0bcce"
+    case .migrationUnderWay: "aaefdd6851e042aba21dc2a11c475d82"
+    case .migrationCancelled: "e1b5333ad5294c2dadd97a22359b51d0"
+    case .linkLost: "92a9c1c9ca464ed291184c0da99341ce"
+    case .wrongPeerName: "78c19f394dbe46eba943f5026ded6ea7"
+    case .certificateInvalid: "f0144b1291e1453fa336ef2da5cceefb"
+    case .policyForbids: "fc25e0b36ba24e7cb8e4ea4668fff8f3"
+    case .agreementMissing: "1ea9cd13e7fc4d2399796328147738e6"
+    case .noRoom: "e95232016f7f46d1866a0acaf10e8460"
+    case .streamDamaged: "382c625b2a1e4c73914ecdfbb171cbdd"
+    case .streamVersion: "896278247fe843d4bf7a92d50fbb75db"
+    case .willNotConverge: "7474f6b69a2644feae63130f3d7ad4b8"
+    case .encryptedStateNotSendable: "a3cbad58255e4ba9b849a39a3497e3a1"
+    case .receiptWrong: "13fa39a0f2c845d48524b18d0323dda1"
+    case .departed: "3762740ae8cd431f90880b9a731f16ab"
+    case .remoteUnreachable: "9cd9ecb4e6414574ae77722eb71dcbdd"
+    case .targetNotWaiting: "d7572c794bdd4df1ab580e239766f4d5"
     }
   }
 }

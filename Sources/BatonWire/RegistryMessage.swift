@@ -51,6 +51,12 @@ public enum RegistryMessage: Hashable, Sendable {
   case refusal(Refusal, String)
   /// Report every check of the preflight.
   case preflight
+  /// To the owner: migrate the guest to another host. Nobody runs it there who cannot show what fits the lock.
+  case migrate(MigrationID, DepartureLock, MigrationRequest)
+  /// To the owner: give the guest up. The receipt is for the other host, once this registry has released the source.
+  case depart(MigrationID, DepartureReceipt)
+  /// To the owner: do not migrate, and let the guest go on.
+  case cancelMigration(MigrationID)
 
   public var type: UInt16 {
     switch self {
@@ -64,6 +70,9 @@ public enum RegistryMessage: Hashable, Sendable {
     case .release: 108
     case .refusal: 109
     case .preflight: 110
+    case .migrate: 111
+    case .depart: 112
+    case .cancelMigration: 113
     }
   }
 
@@ -71,7 +80,9 @@ public enum RegistryMessage: Hashable, Sendable {
     switch self {
     case .offered(_, let manifest, _): manifest.descriptorCount
     case .claim: 1
-    case .welcome, .prepare, .freeze, .takeBack, .run, .release, .refusal, .preflight: 0
+    case .welcome, .prepare, .freeze, .takeBack, .run, .release, .refusal, .preflight, .migrate, .depart,
+      .cancelMigration:
+      0
     }
   }
 }

@@ -24,6 +24,10 @@ public enum Standing: Hashable, Sendable {
   case tookBack(UInt64)
   /// Runs the guest as its owner in this epoch.
   case running(UInt64)
+  /// Receives the guest from another host, and does not run it.
+  case arriving(Arriving)
+  /// The guest stands still to leave for another host, or has left.
+  case departing(Departing)
 
   var code: UInt8 {
     switch self {
@@ -35,6 +39,8 @@ public enum Standing: Hashable, Sendable {
     case .staged: 5
     case .tookBack: 6
     case .running: 7
+    case .arriving: 8
+    case .departing: 9
     }
   }
 }

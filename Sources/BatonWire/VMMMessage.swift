@@ -69,6 +69,20 @@ public enum VMMMessage: Hashable, Sendable {
   case described(Manifest)
   /// The process of this owner is about to be replaced: take the guest into custody until its successor comes.
   case park(epoch: UInt64)
+  /// The guest stands still and the other host says that it has all of it: may the source give it up?
+  case departing(MigrationID)
+  /// The source has given the guest up, as it was ordered to.
+  case departed(MigrationID)
+  /// The migration is over and the guest did not leave.
+  case stays(MigrationID, Refusal, String)
+  /// Everything that came from the other host is restored.
+  case arrived(MigrationID)
+  /// The source's registry gave the guest up, and this shows it.
+  case receipt(MigrationID, DepartureReceipt)
+  /// How the migration stands, for people.
+  case migrationReport(MigrationID, MigrationReport)
+  /// The guest runs on the other host.
+  case confirmed(MigrationID)
 
   /// The wire's type number.
   public var type: UInt16 {
@@ -88,6 +102,13 @@ public enum VMMMessage: Hashable, Sendable {
     case .ended: 13
     case .described: 14
     case .park: 15
+    case .departing: 16
+    case .departed: 17
+    case .stays: 18
+    case .arrived: 19
+    case .receipt: 20
+    case .migrationReport: 21
+    case .confirmed: 22
     }
   }
 
@@ -98,12 +119,13 @@ public enum VMMMessage: Hashable, Sendable {
       switch hello.standing {
       case .staged: hello.manifest?.descriptorCount ?? 0
       case .refused(_, let returned): returned == nil ? 0 : (hello.manifest?.descriptorCount ?? 0)
-      case .fresh, .attached, .claiming, .received, .tookBack, .running: 0
+      case .fresh, .attached, .claiming, .received, .tookBack, .running, .arriving, .departing: 0
       }
     case .offer(_, let manifest): manifest.descriptorCount
     case .stage: 1
     case .ready, .received, .refused, .tookBack, .used, .resumed, .running, .declined,
-      .preflightReport, .ended, .described, .park:
+      .preflightReport, .ended, .described, .park, .departing, .departed, .stays, .arrived, .receipt,
+      .migrationReport, .confirmed:
       0
     }
   }

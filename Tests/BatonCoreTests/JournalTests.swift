@@ -18,7 +18,9 @@ struct JournalTests {
           GuestRecord(
             name: try name("g\(index)-\(way.rawValue)"), way: way, owner: index % 2 == 0 ? low : nil,
             epoch: .max, phase: phase, handoff: 0, claimant: index % 3 == 0 ? high : nil,
-            leaving: index % 2 == 0 ? [] : [low, high]))
+            leaving: index % 2 == 0 ? [] : [low, high], migration: try migration(phase),
+            previous: phase == .arriving ? try migration(.departed) : nil,
+            stayed: phase == .idle ? [try migrationID(3), try migrationID(4)] : []))
       }
     }
     records.append(
@@ -27,6 +29,52 @@ struct JournalTests {
         handoff: .max, claimant: nil,
         leaving: (1...300).map { ProcessID(pid: Int32($0), startTime: UInt64($0)) }))
     return records.sorted { $0.name < $1.name }
+  }
+
+  static func migrationID(_ byte: UInt8) throws -> MigrationID {
+    try #require(MigrationID([UInt8](repeating: byte, count: MigrationID.byteCount)))
+  }
+
+  /// What goes with a phase of a migration.
+  static func migration(_ phase: GuestRecord.Phase) throws -> MigrationRecord? {
+    let receipt = try #require(DepartureReceipt((0..<32).map { UInt8($0) }))
+    var request = MigrationRequest(host: "south:4646")
+    request.maxTimeSeconds = .max
+    let course: MigrationRecord.Course
+    switch phase {
+    case .departing, .departed: course = .leaving(receipt, request, isCancelled: false)
+    case .arriving: course = .coming(isArrived: true, isShown: false)
+    case .idle: course = .came
+    case .ended: course = .coming(isArrived: false, isShown: false)
+    case .staged, .claimed, .rollback, .lost: return nil
+    }
+    return MigrationRecord(
+      id: try migrationID(1),
+      lock: try #require(DepartureLock([UInt8](repeating: 2, count: DepartureLock.byteCount))),
+      peer: "south:4646", course: course)
+  }
+
+  @Test("is as it was before there were migrations, as long as a guest has none")
+  func olderFormat() throws {
+    let record = GuestRecord(
+      name: try Self.name("vm1"), way: .token, owner: ProcessID(pid: 7, startTime: 70), epoch: 1,
+      phase: .idle,
+      handoff: 0, claimant: nil)
+    // Name, way, phase, epoch, handoff, owner, no claimant, nobody leaving.
+    let payload: [UInt8] =
+      [3, 0] + Array("vm1".utf8) + [1, 0, 1, 0, 0, 0, 0, 0, 0, 0] + [UInt8](repeating: 0, count: 8)
+      + [1, 7, 0, 0, 0, 70, 0, 0, 0, 0, 0, 0, 0] + [0, 0, 0]
+    #expect(Array(Journal.entry(record)[8...]) == payload)
+    #expect(try Journal.replay(Journal.image([record])).records == [record])
+  }
+
+  @Test("refuses a phase of a migration without the migration")
+  func phaseWithoutMigration() throws {
+    for phase in [GuestRecord.Phase.departing, .departed, .arriving] {
+      let record = GuestRecord(
+        name: try Self.name("vm1"), way: .none, owner: nil, epoch: 1, phase: phase, handoff: 0, claimant: nil)
+      #expect(throws: JournalError.self) { try Journal.replay(Journal.image([record])) }
+    }
   }
 
   /// A journal with an older entry of a guest in it.

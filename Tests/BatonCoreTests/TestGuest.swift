@@ -44,7 +44,7 @@ struct TestGuest {
     case .offer, .ready, .claiming, .received, .staged: true
     case .attach(let handoff): handoff != 0
     case .fresh, .refused, .tookBack, .used, .resumed, .running, .declined, .ended, .described,
-      .park:
+      .park, .departing, .departed, .stays, .confirmed, .standsDeparting, .standsArriving, .arrived, .receipt:
       false
     }
   }
@@ -148,12 +148,12 @@ struct TestGuest {
       case .takeBack(let handoff):
         switch record?.phase {
         case .idle: say(process, .resumed(handoff))
-        case .staged, .claimed, .rollback, .lost, .ended, nil:
+        case .staged, .claimed, .rollback, .lost, .ended, .departing, .departed, .arriving, nil:
           say(process, batonIsUsed ? .used(handoff) : .tookBack(handoff))
         }
       case .run(let epoch): say(process, .running(epoch, firstInstruction: 1))
       case .release: take(.died(process))
-      case .welcome, .refusal, .preflight: break
+      case .welcome, .refusal, .preflight, .migrate, .depart, .cancelMigration: break
       }
     }
   }
@@ -161,7 +161,7 @@ struct TestGuest {
   /// Who runs the guest, or what became of it.
   enum Outcome: Hashable {
     case runs(ProcessID, epoch: UInt64)
-    case lost, ended, staged, claimed, rollback
+    case lost, ended, staged, claimed, rollback, departing, departed, arriving
   }
 
   var outcome: Outcome? {
@@ -173,6 +173,9 @@ struct TestGuest {
     case .staged: return .staged
     case .claimed: return .claimed
     case .rollback: return .rollback
+    case .departing: return .departing
+    case .departed: return .departed
+    case .arriving: return .arriving
     }
   }
 

@@ -28,6 +28,13 @@ struct FuzzRegressionTests {
         try VMMMessage(decoding: hello(standing))
       }
     }
+    let id = try #require(Samples.migrationID)
+    let lock = try #require(Samples.lock)
+    let foreign = Standing.arriving(
+      Arriving(id: id, lock: lock, epoch: Standing.largestNumber / 2 + 1, peer: "north"))
+    #expect(throws: WireError.badValue(field: "standing's number")) {
+      try VMMMessage(decoding: hello(foreign))
+    }
     let last = hello(.running(Standing.largestNumber))
     #expect(try VMMMessage(decoding: last).encoded() == last)
   }

@@ -3,15 +3,16 @@ import Testing
 
 @Suite("A message")
 struct MessageCodingTests {
-  @Test("comes back from its bytes as it was", arguments: Samples.fromVMM.map(\.0))
+  @Test("comes back from its bytes as it was", arguments: Samples.everythingFromVMM.map(\.0))
   func roundTripFromVMM(name: String) throws {
-    let sample = try #require(Samples.fromVMM.first { $0.0 == name }).1
+    let sample = try #require(Samples.everythingFromVMM.first { $0.0 == name }).1
     #expect(try VMMMessage(decoding: sample.encoded()) == sample)
   }
 
-  @Test("of the registry comes back from its bytes as it was", arguments: Samples.fromRegistry.map(\.0))
+  @Test(
+    "of the registry comes back from its bytes as it was", arguments: Samples.everythingFromRegistry.map(\.0))
   func roundTripFromRegistry(name: String) throws {
-    let sample = try #require(Samples.fromRegistry.first { $0.0 == name }).1
+    let sample = try #require(Samples.everythingFromRegistry.first { $0.0 == name }).1
     #expect(try RegistryMessage(decoding: sample.encoded()) == sample)
   }
 
@@ -76,9 +77,39 @@ struct MessageCodingTests {
     #expect(RegistryMessage.run(epoch: 1).mostContextVMs == 0)
   }
 
+  @Test("with a text that is too long is cut at a character's end, and read")
+  func longTexts() throws {
+    let long = String(repeating: "é", count: 2_000)
+    let id = try #require(Samples.migrationID)
+    let check = PreflightCheck(name: long, verdict: .warn, detail: long, remedy: long)
+    for message in [
+      VMMMessage.declined(handoff: 1, .noRoom, long), .stays(id, .noRoom, long), .preflightReport([check]),
+    ] {
+      _ = try VMMMessage(decoding: message.encoded())
+    }
+    var report = MigrationReport(phase: .planning)
+    report.text = "a" + long
+    guard
+      case .migrationReport(_, let read) = try VMMMessage(
+        decoding: VMMMessage.migrationReport(id, report).encoded())
+    else {
+      Issue.record("another message")
+      return
+    }
+    #expect(read.text == "a" + String(repeating: "é", count: 255))
+    guard
+      case .refusal(_, let text) = try RegistryMessage(
+        decoding: RegistryMessage.refusal(.noRoom, long).encoded())
+    else {
+      Issue.record("another message")
+      return
+    }
+    #expect(text == String(repeating: "é", count: 512))
+  }
+
   @Test("of an unknown type is refused by both sides")
   func unknownType() {
-    for type in [UInt16(0), 16, 100, 111, .max] {
+    for type in [UInt16(0), 23, 100, 114, .max] {
       let message = Message(type: type, payload: [], descriptorCount: 0)
       #expect(throws: WireError.unknownType(type)) { try VMMMessage(decoding: message) }
       #expect(throws: WireError.unknownType(type)) { try RegistryMessage(decoding: message) }

@@ -17,8 +17,13 @@ enum Samples {
     envelopeByteCount: 204, format: format, lastInstruction: 1_000_001, freezeStarted: 1_000_000,
     contextSent: 1_000_050)
 
-  static func hello(_ standing: Standing, manifest: Manifest? = nil) -> VMMMessage {
-    .hello(Hello(guest: "vm1", standing: standing, build: "baton-vmm 0.1", reads: reads, manifest: manifest))
+  static func hello(
+    _ standing: Standing, manifest: Manifest? = nil, newest: UInt16 = 1
+  ) -> VMMMessage {
+    .hello(
+      Hello(
+        versions: ProtocolVersion(oldest: 1, newest: newest), guest: "vm1", standing: standing,
+        build: "baton-vmm 0.1", reads: reads, manifest: manifest))
   }
 
   static let fromVMM: [(String, VMMMessage)] = [
@@ -54,6 +59,77 @@ enum Samples {
     ("park", .park(epoch: 4)),
   ]
 
+  static let migrationID = MigrationID((0..<16).map { UInt8($0) })
+  static let lock = DepartureLock((0..<32).map { UInt8(0x20 + $0) })
+  static let receipt = DepartureReceipt((0..<32).map { UInt8(0x80 + $0) })
+
+  static var report: MigrationReport {
+    var report = MigrationReport(phase: .copying)
+    report.round = 2
+    report.pagesTotal = 3
+    report.pagesSent = 4
+    report.pagesRemaining = 5
+    report.bytesSent = 6
+    report.pagesPerSecond = 7
+    report.dirtyPagesPerSecond = 8
+    report.expectedMilliseconds = 9
+    report.expectedPauseMilliseconds = 10
+    report.willConverge = true
+    report.elapsedMilliseconds = 11
+    report.pauseMicroseconds = 12
+    report.expectedRounds = 13
+    report.encryptedPages = 14
+    report.plainPages = 15
+    report.zeroPages = 16
+    report.linkBytesPerSecond = 17
+    report.workingSetPages = 18
+    report.maxPauseMilliseconds = 19
+    report.text = "on its way"
+    report.checks = [PreflightCheck(name: "way", verdict: .pass, detail: "token")]
+    return report
+  }
+
+  /// The records that version 2 adds.
+  static let migrationFromVMM: [(String, VMMMessage)] = {
+    guard let id = migrationID, let lock, let receipt else { return [] }
+    return [
+      (
+        "hello-arriving",
+        hello(
+          .arriving(Arriving(id: id, lock: lock, epoch: 3, peer: "north", isArrived: true)),
+          manifest: manifest, newest: 2)
+      ),
+      (
+        "hello-departing",
+        hello(
+          .departing(
+            Departing(
+              id: id, lock: lock, epoch: 3, peer: "south", step: .permitted, receipt: receipt)),
+          newest: 2)
+      ),
+      ("departing", .departing(id)),
+      ("departed", .departed(id)),
+      ("stays", .stays(id, .linkLost, "no route")),
+      ("arrived", .arrived(id)),
+      ("receipt", .receipt(id, receipt)),
+      ("migrationReport", .migrationReport(id, report)),
+      ("confirmed", .confirmed(id)),
+    ]
+  }()
+
+  static let migrationFromRegistry: [(String, RegistryMessage)] = {
+    guard let id = migrationID, let lock, let receipt else { return [] }
+    var request = MigrationRequest(host: "south:4646")
+    request.maxTimeSeconds = 60
+    request.bandwidthBytesPerSecond = 1_000_000
+    request.allowsNonconvergence = true
+    return [
+      ("migrate", .migrate(id, lock, request)),
+      ("depart", .depart(id, receipt)),
+      ("cancelMigration", .cancelMigration(id)),
+    ]
+  }()
+
   static let fromRegistry: [(String, RegistryMessage)] = [
     ("welcome", .welcome(Welcome(version: 1, role: .successor, deadlines: Deadlines()))),
     ("prepare", .prepare(handoff: 7)),
@@ -69,15 +145,26 @@ enum Samples {
     ("preflight", .preflight),
   ]
 
-  /// Every sample as a message, with its name.
-  static var all: [(name: String, message: Message)] {
+  /// Every sample of version 1 as a message, with its name.
+  static var firstVersion: [(name: String, message: Message)] {
     fromVMM.map { ($0.0, $0.1.encoded()) } + fromRegistry.map { ($0.0, $0.1.encoded()) }
   }
 
+  /// Every sample that version 2 adds.
+  static var secondVersion: [(name: String, message: Message)] {
+    migrationFromVMM.map { ($0.0, $0.1.encoded()) } + migrationFromRegistry.map { ($0.0, $0.1.encoded()) }
+  }
+
+  /// Every sample.
+  static var all: [(name: String, message: Message)] { firstVersion + secondVersion }
+
+  static var everythingFromVMM: [(String, VMMMessage)] { fromVMM + migrationFromVMM }
+  static var everythingFromRegistry: [(String, RegistryMessage)] { fromRegistry + migrationFromRegistry }
+
   /// How many VM descriptors may follow a sample's own.
   static func mostContextVMs(_ name: String) -> Int {
-    fromVMM.first { $0.0 == name }?.1.mostContextVMs
-      ?? fromRegistry.first { $0.0 == name }?.1.mostContextVMs ?? 0
+    everythingFromVMM.first { $0.0 == name }?.1.mostContextVMs
+      ?? everythingFromRegistry.first { $0.0 == name }?.1.mostContextVMs ?? 0
   }
 
   static func isReadable(_ message: Message) -> Bool {

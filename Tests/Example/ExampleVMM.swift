@@ -129,6 +129,10 @@ final class ExampleVMM {
       return .over
     // What was asked for did not come about, for example because the descriptor store is full.
     case .attemptOver: hasAskedToPark = false
+    case .migrate(let order):
+      try running.stays(order.id, .sourceDeclined, "this VMM has no way to another host")
+    // It never works on a migration.
+    case .cancelMigration: break
     }
     return .goesOn(running)
   }

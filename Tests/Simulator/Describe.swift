@@ -6,7 +6,10 @@ extension World {
   /// A later record as the machine takes it; nil for what concerns no handoff.
   static func report(_ message: VMMMessage) -> Report? {
     switch message {
-    case .hello, .preflightReport: nil
+    // Migrations are the matter of two registries; BatonCoreTests explores them.
+    case .hello, .preflightReport, .departing, .departed, .stays, .arrived, .receipt, .migrationReport,
+      .confirmed:
+      nil
     case .offer(let handoff, let manifest): .offer(handoff, manifest)
     case .ready(let handoff): .ready(handoff)
     case .stage(let handoff, let stage): .staged(handoff, stage)
@@ -40,6 +43,7 @@ extension World {
     case .ended(let epoch): "ended, epoch \(epoch)"
     case .described: "described"
     case .park(let epoch): "park, epoch \(epoch)"
+    case .departing, .departed, .stays, .arrived, .receipt, .migrationReport, .confirmed: "migration"
     }
   }
 
@@ -53,6 +57,7 @@ extension World {
     case .staged(let handoff, _): "staged \(handoff)"
     case .tookBack(let handoff): "took back \(handoff)"
     case .running(let epoch): "running, epoch \(epoch)"
+    case .arriving, .departing: "migration"
     }
   }
 
@@ -69,6 +74,7 @@ extension World {
     case .release(let refusal): "release (\(refusal.map { "\($0)" } ?? "handed over"))"
     case .refusal(let refusal, _): "refusal \(refusal)"
     case .preflight: "preflight"
+    case .migrate, .depart, .cancelMigration: "migration"
     }
   }
 }

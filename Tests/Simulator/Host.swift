@@ -34,7 +34,7 @@ struct StoredDescriptors {
       held.state != nil, let stage
     else { return nil }
     switch journal.phase {
-    case .idle, .lost, .ended: return nil
+    case .idle, .lost, .ended, .departing, .departed, .arriving: return nil
     case .staged, .claimed, .rollback: break
     }
     var custody = GuestMachine.Custody()
@@ -91,7 +91,7 @@ struct Host {
     guard let journal else { return false }
     switch journal.phase {
     case .staged, .claimed, .rollback: return true
-    case .lost, .ended: return false
+    case .lost, .ended, .departing, .departed, .arriving: return false
     case .idle:
       guard let machine = registry[journal.name] else { return false }
       return machine.step != .none || !machine.runConfirmed

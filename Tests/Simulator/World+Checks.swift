@@ -126,7 +126,7 @@ extension World {
       guard !kernel.isEncrypted || kernel.vmWithContext != nil else { return }
       throw Violation(
         property: .nothingLost, text: "the source's death in \(truth.phase) took the guest along")
-    case .idle, .rollback, .lost, .ended: return
+    case .idle, .rollback, .lost, .ended, .departing, .departed, .arriving: return
     }
   }
 
@@ -154,7 +154,7 @@ extension World {
   var isRecoverable: Bool {
     guard let truth = host.truth else { return false }
     switch truth.phase {
-    case .lost, .ended: return false
+    case .lost, .ended, .departing, .departed, .arriving: return false
     case .idle:
       if let owner = vmm(truth.owner), canGoOn(owner) { return true }
       return hasSentWhatItTakes(truth.owner)

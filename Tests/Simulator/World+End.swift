@@ -115,7 +115,7 @@ extension World {
         throw Violation(property: .comesToAnEnd, text: "nobody settles it: \(describe(journal))")
       }
       coverage.count(.unsettled)
-    case .claimed, .rollback:
+    case .claimed, .rollback, .departing, .departed, .arriving:
       throw Violation(property: .comesToAnEnd, text: "stays \(journal.phase): \(describe(journal))")
     }
     try checkProgress(journal)

@@ -272,10 +272,12 @@ extension World {
     case .hello(let hello):
       switch hello.standing {
       case .staged(_, let stage), .refused(_, .some(let stage)): stored.stage = stage
-      case .refused, .fresh, .attached, .claiming, .received, .tookBack, .running: break
+      case .refused, .fresh, .attached, .claiming, .received, .tookBack, .running, .arriving, .departing:
+        break
       }
     case .offer, .ready, .received, .refused, .tookBack, .used, .resumed, .running, .declined,
-      .preflightReport, .ended, .described, .park:
+      .preflightReport, .ended, .described, .park, .departing, .departed, .stays, .arrived, .receipt,
+      .migrationReport, .confirmed:
       break
     }
     host.stored = stored
@@ -314,7 +316,9 @@ extension World {
       }
       try checkClaim(handoff, state, to: process)
     case .release: coverage.count(.releases)
-    case .welcome, .prepare, .freeze, .takeBack, .run, .refusal, .preflight: break
+    case .welcome, .prepare, .freeze, .takeBack, .run, .refusal, .preflight, .migrate, .depart,
+      .cancelMigration:
+      break
     }
     guard let link = host.heardLink(of: process), link.isOpenAtRegistry else { return }
     trace("registry -> \(name(process)): \(Self.describe(message))")
@@ -376,7 +380,8 @@ extension World {
     case .claimed:
       if host.custody.ram, !(vmm(host.journal?.owner)?.isAlive ?? false) { coverage.count(.takenFromCustody) }
     case .attached, .offered, .ready, .freezeOrdered, .runOrdered, .running,
-      .rollingBack, .died, .fenced:
+      .rollingBack, .died, .fenced, .migrationStarted, .departing, .departed, .migrationStayed,
+      .departureConfirmed, .arriving, .arrived, .arrivalCommitted, .arrivalFailed:
       break
     }
   }

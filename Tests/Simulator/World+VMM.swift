@@ -316,7 +316,7 @@ extension World {
         name: vmm.isIlliterate ? "nothing" : "simulated", oldest: 1, newest: 1, features: 0))
     var descriptors = Descriptors.none
     switch standing {
-    case .fresh, .running, .tookBack: hello.manifest = manifest(vmm)
+    case .fresh, .running, .tookBack, .arriving, .departing: hello.manifest = manifest(vmm)
     case .attached(let prepared):
       hello.manifest = vmm.manifest ?? manifest(vmm)
       if prepared != 0 { descriptors.contextVMs = ownVM(vmm) }

@@ -1,0 +1,184 @@
+import BatonCore
+public import BatonWire
+import LinuxOS
+
+/// A guest that comes from another host, and is not all here yet. It may not run.
+///
+/// Dropping the value closes the connection; the registry forgets the arrival when this process ends.
+public struct ArrivingGuest: ~Copyable {
+  let link: RegistryLink
+  public let id: MigrationID
+
+  /// How an arrival ended that is not wanted: give up everything and exit.
+  public struct End: Hashable, Sendable {
+    public let refusal: Refusal?
+  }
+
+  /// Says to the registry that a guest comes.
+  ///
+  /// - Parameters:
+  ///   - lock: What the source's side says that the receipt will fit. A wrong one keeps the guest from running.
+  ///   - epoch: The guest's epoch at its source.
+  ///   - peer: The source's host, as it named itself; longer names are cut after 255 bytes.
+  ///   - manifest: What this VMM has for the guest.
+  ///   - patienceMilliseconds: How long to wait for a registry that is not there.
+  /// - Throws: ``BatonError/refused(_:_:)`` (`guestExists`, wrong peer, quota, …),
+  ///   ``BatonError/registryUnreachable(path:milliseconds:)``.
+  public init(
+    _ identity: VMMIdentity, id: MigrationID, lock: DepartureLock, epoch: UInt64, peer: String,
+    manifest: Manifest, patienceMilliseconds: UInt64 = 5_000
+  ) throws(BatonError) {
+    var peer = peer
+    while peer.utf8.count > Arriving.maximumPeer { peer.removeLast() }
+    self.id = id
+    link = RegistryLink(
+      identity, .arriving(Arrival(Arriving(id: id, lock: lock, epoch: epoch, peer: peer))))
+    link.manifest = manifest
+    try link.connectPatiently(milliseconds: patienceMilliseconds)
+  }
+
+  /// The socket to poll for reading, or -1 while there is no connection.
+  public var descriptor: Int32 { link.descriptor }
+  public var deadlines: Deadlines { link.deadlines }
+
+  /// Takes up what the registry sent, without waiting beyond a reconnect's welcome; nil to go on.
+  public mutating func process() throws(BatonError) -> End? {
+    switch try link.nextArrivalStep(until: 0) {
+    case .act(.release(let refusal)): End(refusal: refusal)
+    case .act(.run), .wrongReceipt, nil: nil
+    }
+  }
+
+  /// Nothing comes of it: the source stays with its guest, or cannot be reached. This process may receive another one.
+  public consuming func withdraw(_ refusal: Refusal, _ text: String) throws(BatonError) {
+    try link.withdraw(id, refusal, text)
+  }
+
+  /// Everything that came is restored into this process. Returns when the registry has written it down, so that the
+  /// source may be told: it is told on a connection of its own, whose first record is answered.
+  ///
+  /// - Throws: ``BatonError/refused(_:_:)`` when the arrival was ended meanwhile,
+  ///   ``BatonError/registryUnreachable(path:milliseconds:)`` when nobody answers. The source must not hear `ready`
+  ///   then: it keeps its guest.
+  public consuming func arrived(patienceMilliseconds: UInt64 = 5_000) throws(BatonError) -> ArrivedGuest {
+    let link = link
+    let id = id
+    _ = link.changeArrival { $0.arrived() }
+    link.disconnect()
+    try link.connectPatiently(milliseconds: patienceMilliseconds)
+    return ArrivedGuest(link: link, id: id)
+  }
+}
+
+/// A guest that is all here and may not run before the verdict, for which the registry wants the source's receipt.
+public struct ArrivedGuest: ~Copyable {
+  let link: RegistryLink
+  public let id: MigrationID
+
+  /// The socket to poll for reading, or -1 while there is no connection.
+  public var descriptor: Int32 { link.descriptor }
+  public var deadlines: Deadlines { link.deadlines }
+
+  public enum Verdict: ~Copyable {
+    case run(RunPermit)
+    case release(Refusal?)
+  }
+
+  public enum Decision: ~Copyable {
+    case run(RunPermit)
+    /// Give up everything and exit.
+    case release(Refusal?)
+    /// What was presented does not fit. The guest waits on; an operator may settle it.
+    case wrongReceipt(ArrivedGuest)
+    /// Nothing came yet.
+    case waiting(ArrivedGuest)
+  }
+
+  /// The source says itself that it keeps the guest: give up what came. This process may receive another one.
+  public consuming func withdraw(_ refusal: Refusal, _ text: String) throws(BatonError) {
+    try link.withdraw(id, refusal, text)
+  }
+
+  /// Shows the registry what came from the source; shown again on a renewed connection.
+  public mutating func present(_ receipt: DepartureReceipt) throws(BatonError) {
+    try link.send(link.changeArrival { $0.present(receipt) })
+  }
+
+  /// Takes up what the registry sent, without waiting beyond a reconnect's welcome.
+  public consuming func process() throws(BatonError) -> Decision {
+    let link = link
+    let id = id
+    return switch try link.nextArrivalStep(until: 0) {
+    case .act(.run(let epoch)): .run(RunPermit(link: link, epoch: epoch, isFresh: false))
+    case .act(.release(let refusal)): .release(refusal)
+    case .wrongReceipt: .wrongReceipt(ArrivedGuest(link: link, id: id))
+    case nil: .waiting(ArrivedGuest(link: link, id: id))
+    }
+  }
+
+  /// Waits for the verdict, for as long as it takes: the receipt may come to the registry past this process.
+  ///
+  /// - Parameters:
+  ///   - alarm: Called each time the registry has been gone or silent for its deadline, and when what was presented
+  ///     does not fit.
+  ///   - meanwhile: Called about twice a second as long as it waits.
+  public consuming func awaitVerdict(
+    alarm: () -> Void = {}, meanwhile: () -> Void = {}
+  ) throws(BatonError) -> Verdict {
+    let link = link
+    var wait = link.beginWait()
+    while true {
+      switch try link.nextArrivalStep(until: wait.next) {
+      case .act(.run(let epoch)): return .run(RunPermit(link: link, epoch: epoch, isFresh: false))
+      case .act(.release(let refusal)): return .release(refusal)
+      case .wrongReceipt: alarm()
+      case nil: wait.pass(alarm, meanwhile)
+      }
+    }
+  }
+}
+
+extension RegistryLink {
+  enum ArrivalStep {
+    case act(Arrival.Action)
+    case wrongReceipt
+  }
+
+  /// Says that nothing comes of an arrival, and ends the connection.
+  func withdraw(_ id: MigrationID, _ refusal: Refusal, _ text: String) throws(BatonError) {
+    renewIfGone()
+    try send(.stays(id, refusal, text))
+    disconnect()
+  }
+
+  /// Changes the arrival's machine and returns what it wants said.
+  func changeArrival(_ change: (inout Arrival) -> VMMMessage) -> VMMMessage {
+    guard case .arriving(var arrival) = side else { preconditionFailure("not an arriving guest") }
+    let message = change(&arrival)
+    side = .arriving(arrival)
+    return message
+  }
+
+  /// The next order that means something to a VMM that receives a guest.
+  func nextArrivalStep(until deadline: UInt64) throws(BatonError) -> ArrivalStep? {
+    while let message = try nextOrder(until: deadline) {
+      guard case .arriving(var arrival) = side else { preconditionFailure("not an arriving guest") }
+      if case .refusal(.receiptWrong, _) = message {
+        arrival.forgetReceipt()
+        side = .arriving(arrival)
+        return .wrongReceipt
+      }
+      let action = arrival.take(message)
+      side = .arriving(arrival)
+      if let action { return .act(action) }
+    }
+    return nil
+  }
+
+  /// On a renewed connection the receipt is shown once more.
+  func presentReceiptAgain() throws(BatonError) {
+    guard case .arriving(let arrival) = side, arrival.arriving.isArrived, let receipt = arrival.receipt
+    else { return }
+    try send(.receipt(arrival.arriving.id, receipt))
+  }
+}

@@ -28,7 +28,8 @@ public enum BatonRegistry {
   }
 
   /// The text, as `GetInterfaceDescription` returns it.
-  public static let text = typesText + handoffTypesText + methodsText + errorsText
+  public static let text =
+    typesText + handoffTypesText + migrationTypesText + methodsText + migrationMethodsText + errorsText
 }
 
 /// The methods of `io.baton.Registry`.
@@ -40,15 +41,21 @@ public enum RegistryMethod: String, Hashable, Sendable, CaseIterable {
   case upgrade = "Upgrade"
   case abort = "Abort"
   case metrics = "Metrics"
+  case migrate = "Migrate"
+  case settle = "Settle"
+  case confirm = "Confirm"
+  case departure = "Departure"
+  case arrival = "Arrival"
 
   /// `interface.Method`
   public var fullName: String { "\(BatonRegistry.name).\(rawValue)" }
 
-  /// Whether the method changes something, so that the caller needs uid 0 or the admin group.
+  /// Whether the method changes something, so that the caller needs uid 0 or the admin group. (The user of
+  /// baton-remote may call some of these too, and nobody but that one and uid 0 may call Departure.)
   public var changesState: Bool {
     switch self {
-    case .list, .describe, .watch, .preflight, .metrics: false
-    case .upgrade, .abort: true
+    case .list, .describe, .watch, .preflight, .metrics, .departure, .arrival: false
+    case .upgrade, .abort, .migrate, .settle, .confirm: true
     }
   }
 }

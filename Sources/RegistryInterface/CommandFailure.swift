@@ -142,6 +142,29 @@ extension CommandFailure {
         "\(value.phase.rawValue) did not end in time", cause: "the limit of \(limit) passed",
         guestState: value.state.clause, remedy: "see batonctl show \(value.guest)",
         status: CommandStatus(state: value.state))
+    case .migrationInProgress(let value):
+      let phase = value.phase.map { " (\($0.rawValue))" } ?? ""
+      self.init(
+        "nothing was tried", cause: "migration \(value.migration) is under way\(phase)",
+        remedy: "follow it with batonctl watch \(value.guest), or end it with batonctl abort \(value.guest)",
+        status: .handoffInProgress)
+    case .noMigration(let value):
+      let which = value.migration.map { "migration \($0)" } ?? "a migration"
+      self.init(
+        "nothing to settle", cause: "\(value.guest) has nothing open of \(which)",
+        remedy: "see batonctl show \(value.guest)", status: .nothingToAbort)
+    case .guestDeparted(let value):
+      self.init(
+        "guest has departed", cause: value.sentence,
+        guestState: "it went to \(value.host) in migration \(value.migration)",
+        remedy: value.confirmed
+          ? "ask there; a guest of this name may come back from there, or be started anew here"
+          : "run: batonctl settle \(value.guest)",
+        status: .nothingToAbort)
+    case .migrationRefused(let value):
+      self.init(
+        "migration refused", cause: "\(value.refusal.name): \(Self.cause(of: value.refusal))",
+        remedy: "see batonctl show \(value.guest)", status: .failure)
     case .quotaExceeded(let value):
       self.init(
         "quota exceeded", cause: "\(value.limit) \(value.quota) are allowed",

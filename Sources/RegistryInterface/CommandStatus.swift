@@ -24,7 +24,7 @@ public enum CommandStatus: Int32, Hashable, Sendable, CaseIterable {
   case outcomeUnknown = 11
   /// The guest itself has ended.
   case guestEnded = 12
-  /// There is no handoff to abort, or it is committed.
+  /// There is nothing to abort or to settle, or it is committed.
   case nothingToAbort = 13
   /// The command line is wrong (`EX_USAGE`).
   case usage = 64
@@ -44,7 +44,7 @@ public enum CommandStatus: Int32, Hashable, Sendable, CaseIterable {
     case .handoffInProgress: "Another handoff of the guest is under way; nothing was tried."
     case .outcomeUnknown: "The handoff may still be under way, but is not followed any more."
     case .guestEnded: "The guest itself has ended."
-    case .nothingToAbort: "There is no handoff to abort, or it is committed already."
+    case .nothingToAbort: "There is nothing to abort or to settle, or it is committed already."
     case .usage: "The command line is wrong."
     }
   }
@@ -73,7 +73,8 @@ public enum CommandStatus: Int32, Hashable, Sendable, CaseIterable {
   public init(state: GuestState) {
     switch state {
     case .running, .preparing: self = .guestAtSource
-    case .frozen, .staged, .claimed, .takingBack, .waiting: self = .guestWaits
+    case .frozen, .staged, .claimed, .takingBack, .waiting, .departing, .arriving: self = .guestWaits
+    case .departed: self = .outcomeUnknown
     case .lost: self = .guestLost
     case .ended: self = .guestEnded
     }

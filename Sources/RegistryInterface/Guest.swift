@@ -18,6 +18,12 @@ public enum GuestState: String, Codable, Hashable, Sendable, CaseIterable {
   case lost
   /// Its owner ended it, or ended.
   case ended
+  /// It stands still to leave for another host, and its owner may give it up.
+  case departing
+  /// It was given to another host.
+  case departed
+  /// It comes from another host, and may not run yet.
+  case arriving
 
   /// For people: one or two words.
   public var words: String {
@@ -31,6 +37,9 @@ public enum GuestState: String, Codable, Hashable, Sendable, CaseIterable {
     case .waiting: "waiting"
     case .lost: "lost"
     case .ended: "ended"
+    case .departing: "departing"
+    case .departed: "departed"
+    case .arriving: "arriving"
     }
   }
 
@@ -46,6 +55,9 @@ public enum GuestState: String, Codable, Hashable, Sendable, CaseIterable {
     case .waiting: "the guest waits paused in custody"
     case .lost: "the guest is lost"
     case .ended: "the guest has ended"
+    case .departing: "the guest is paused, it is about to leave for another host"
+    case .departed: "the guest was given to another host"
+    case .arriving: "the guest is paused, it comes from another host"
     }
   }
 }
@@ -137,6 +149,8 @@ public struct Guest: Codable, Hashable, Sendable {
   public var endSentence: String?
   /// When it came to its end, in microseconds since 1970.
   public var endedRealtimeMicroseconds: UInt64?
+  /// The migration to or from another host that is under way, or the last one.
+  public var migration: Migration?
 
   /// A guest about which nothing is known beyond what every guest has.
   public init(

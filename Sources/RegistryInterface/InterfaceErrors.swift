@@ -117,6 +117,48 @@ extension BatonRegistry {
       state: GuestState
     )
 
+    # A migration of this guest is under way.
+    error MigrationInProgress(
+      # The guest
+      guest: string,
+      # The migration's id
+      migration: string,
+      # Where it stands
+      phase: ?MigrationPhase
+    )
+
+    # The guest has no such migration.
+    error NoMigration(
+      # The guest
+      guest: string,
+      # The id that was asked for
+      migration: ?string
+    )
+
+    # The guest was given to another host, or is about to be.
+    error GuestDeparted(
+      # The guest
+      guest: string,
+      # The migration's id
+      migration: string,
+      # Where it went
+      host: string,
+      # Whether it is known to run there
+      confirmed: bool,
+      # What that means for what was asked, for people
+      sentence: string
+    )
+
+    # The migration cannot be, or not so.
+    error MigrationRefused(
+      # The guest
+      guest: string,
+      # The migration's id, if it has one
+      migration: ?string,
+      # Why
+      refusal: Refusal
+    )
+
     # A quota is used up.
     error QuotaExceeded(
       # Which one: connections, guests, descriptors or watches

@@ -133,7 +133,13 @@ extension BatonRegistry {
       # A person has to settle something
       alarmRaised,
       # It was settled
-      alarmCleared
+      alarmCleared,
+      # A migration to or from another host began
+      migrationStarted,
+      # A migration goes on
+      migrationProgress,
+      # A migration ended
+      migrationEnded
     )
 
     # What a reply of Upgrade tells

@@ -39,7 +39,9 @@ extension BatonRegistry {
       # The handoff as it is now, if the event is about one
       handoff: ?Handoff,
       # The phase, if the event is about one
-      phase: ?Phase
+      phase: ?Phase,
+      # The migration as it is now, if the event is about one
+      migration: ?Migration
     )
 
     # Checks whether a handoff of a guest would go through, while the guest runs. Changes nothing.
@@ -81,7 +83,8 @@ extension BatonRegistry {
 
     # Ends a handoff, as far as that is safe: before the guest is staged the source goes on, after that the
     # source is told to take it back. A handoff that is committed cannot be ended. Where the guest's alarm names
-    # this call, it is the caller's word that no other process has run the guest since.
+    # this call, it is the caller's word that no other process has run the guest since. It also ends a migration,
+    # on the source before the guest may be given up, on the target before all of it is there; its number is 0.
     method Abort(
       # The guest's name
       guest: string,

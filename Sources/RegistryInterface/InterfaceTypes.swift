@@ -7,8 +7,9 @@ extension BatonRegistry {
     # Names ending in Microseconds are durations, or moments on a clock that the comment names. Epochs and
     # handoff numbers are unsigned 64-bit integers. A field that is absent or null has no value now.
     #
-    # Reading needs access to the socket. Methods that change something (Upgrade, Abort) need uid 0 or the
-    # admin group; others get NotAllowed.
+    # Reading needs access to the socket. Methods that change something (Upgrade, Abort, Migrate, Settle,
+    # Confirm) need uid 0 or the admin group; others get NotAllowed. The user of baton-remote may call Departure,
+    # Confirm, and Settle with a receipt.
     interface io.baton.Registry
 
     # Where a guest stands
@@ -30,7 +31,13 @@ extension BatonRegistry {
       # It cannot be kept: its context is gone
       lost,
       # Its owner ended it, or ended
-      ended
+      ended,
+      # It stands still to leave for another host, and its owner may give it up
+      departing,
+      # It was given to another host
+      departed,
+      # It comes from another host, and may not run yet
+      arriving
     )
 
     # How the context of a guest moves
@@ -122,7 +129,9 @@ extension BatonRegistry {
       # How a guest that is lost or ended came to its end, for people
       endSentence: ?string,
       # When it came to its end, in microseconds since 1970 (CLOCK_REALTIME)
-      endedRealtimeMicroseconds: ?int
+      endedRealtimeMicroseconds: ?int,
+      # The migration to or from another host that is under way, or the last one
+      migration: ?Migration
     )
 
     # What a check says
@@ -268,7 +277,21 @@ extension BatonRegistry {
       # Connections of operators that were accepted
       operatorConnectionsTotal: ?int,
       # Log lines that were dropped because nobody read them
-      logLinesDropped: ?int
+      logLinesDropped: ?int,
+      # Migrations to other hosts that were started, plans not counted
+      migrationsStarted: ?int,
+      # Plans of migrations that were started
+      migrationsPlanned: ?int,
+      # Guests that were given to other hosts
+      migrationsDeparted: ?int,
+      # Migrations that ended with the guest here
+      migrationsStayed: ?int,
+      # Guests that began to come from other hosts
+      migrationsArriving: ?int,
+      # Guests that came from other hosts and were let run
+      migrationsArrived: ?int,
+      # Arrivals of which nothing came
+      migrationsFailed: ?int
     )
 
 

@@ -152,6 +152,20 @@ public struct Counters: Codable, Hashable, Sendable {
   public var operatorConnectionsTotal: UInt64?
   /// Log lines that were dropped because nobody read them.
   public var logLinesDropped: UInt64?
+  /// Migrations to other hosts that were started, plans not counted.
+  public var migrationsStarted: UInt64?
+  /// Plans of migrations that were started.
+  public var migrationsPlanned: UInt64?
+  /// Guests that were given to other hosts.
+  public var migrationsDeparted: UInt64?
+  /// Migrations that ended with the guest here.
+  public var migrationsStayed: UInt64?
+  /// Guests that began to come from other hosts.
+  public var migrationsArriving: UInt64?
+  /// Guests that came from other hosts and were let run.
+  public var migrationsArrived: UInt64?
+  /// Arrivals of which nothing came.
+  public var migrationsFailed: UInt64?
 
   /// All zero.
   public init() {}

@@ -28,6 +28,14 @@ public enum RegistryError: ReplyableError, Hashable {
   case guestEnded(UnknownGuest)
   /// A phase took longer than it may.
   case deadlinePassed(DeadlinePassed)
+  /// A migration of this guest is under way.
+  case migrationInProgress(MigrationInProgress)
+  /// The guest has no such migration.
+  case noMigration(NoMigration)
+  /// The guest was given to another host, or is about to be.
+  case guestDeparted(GuestDeparted)
+  /// The migration cannot be, or not so.
+  case migrationRefused(MigrationRefused)
   /// A quota is used up.
   case quotaExceeded(QuotaExceeded)
   /// The registry is stopping.
@@ -49,6 +57,10 @@ public enum RegistryError: ReplyableError, Hashable {
     case .guestLost: "GuestLost"
     case .guestEnded: "GuestEnded"
     case .deadlinePassed: "DeadlinePassed"
+    case .migrationInProgress: "MigrationInProgress"
+    case .noMigration: "NoMigration"
+    case .guestDeparted: "GuestDeparted"
+    case .migrationRefused: "MigrationRefused"
     case .quotaExceeded: "QuotaExceeded"
     case .stopping: "Stopping"
     }
@@ -68,6 +80,10 @@ public enum RegistryError: ReplyableError, Hashable {
     case .refusedBySource(let value), .refusedBySuccessor(let value), .refusedByRegistry(let value): value
     case .guestLost(let value): value
     case .deadlinePassed(let value): value
+    case .migrationInProgress(let value): value
+    case .noMigration(let value): value
+    case .guestDeparted(let value): value
+    case .migrationRefused(let value): value
     case .quotaExceeded(let value): value
     case .stopping: NoParameters()
     }
@@ -93,6 +109,10 @@ public enum RegistryError: ReplyableError, Hashable {
     case "GuestLost": self = .guestLost(try parameters.decode(GuestLost.self))
     case "GuestEnded": self = .guestEnded(try parameters.decode(UnknownGuest.self))
     case "DeadlinePassed": self = .deadlinePassed(try parameters.decode(DeadlinePassed.self))
+    case "MigrationInProgress": self = .migrationInProgress(try parameters.decode(MigrationInProgress.self))
+    case "NoMigration": self = .noMigration(try parameters.decode(NoMigration.self))
+    case "GuestDeparted": self = .guestDeparted(try parameters.decode(GuestDeparted.self))
+    case "MigrationRefused": self = .migrationRefused(try parameters.decode(MigrationRefused.self))
     case "QuotaExceeded": self = .quotaExceeded(try parameters.decode(QuotaExceeded.self))
     case "Stopping": self = .stopping
     case _: return nil

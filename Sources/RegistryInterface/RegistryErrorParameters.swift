@@ -131,6 +131,77 @@ extension RegistryError {
     }
   }
 
+  /// Parameters of `MigrationInProgress`.
+  public struct MigrationInProgress: Codable, Hashable, Sendable {
+    /// The guest's name.
+    public var guest: String
+    /// The migration's id.
+    public var migration: String
+    /// Where it stands.
+    public var phase: MigrationPhase?
+
+    /// Names a migration and its phase.
+    public init(guest: String, migration: String, phase: MigrationPhase? = nil) {
+      self.guest = guest
+      self.migration = migration
+      self.phase = phase
+    }
+  }
+
+  /// Parameters of `NoMigration`.
+  public struct NoMigration: Codable, Hashable, Sendable {
+    /// The guest's name.
+    public var guest: String
+    /// The id that was asked for.
+    public var migration: String?
+
+    /// Names a guest and an id.
+    public init(guest: String, migration: String? = nil) {
+      self.guest = guest
+      self.migration = migration
+    }
+  }
+
+  /// Parameters of `GuestDeparted`.
+  public struct GuestDeparted: Codable, Hashable, Sendable {
+    /// The guest's name.
+    public var guest: String
+    /// The migration's id.
+    public var migration: String
+    /// Where it went.
+    public var host: String
+    /// Whether it is known to run there.
+    public var confirmed: Bool
+    /// What that means for what was asked, for people.
+    public var sentence: String
+
+    /// Says where a guest went.
+    public init(guest: String, migration: String, host: String, confirmed: Bool, sentence: String) {
+      self.guest = guest
+      self.migration = migration
+      self.host = host
+      self.confirmed = confirmed
+      self.sentence = sentence
+    }
+  }
+
+  /// Parameters of `MigrationRefused`.
+  public struct MigrationRefused: Codable, Hashable, Sendable {
+    /// The guest's name.
+    public var guest: String
+    /// The migration's id, if it has one.
+    public var migration: String?
+    /// Why.
+    public var refusal: Refusal
+
+    /// Says why.
+    public init(guest: String, migration: String? = nil, refusal: Refusal) {
+      self.guest = guest
+      self.migration = migration
+      self.refusal = refusal
+    }
+  }
+
   /// Parameters of `QuotaExceeded`.
   public struct QuotaExceeded: Codable, Hashable, Sendable {
     /// Which quota: `connections`, `guests`, `descriptors` or `watches`.

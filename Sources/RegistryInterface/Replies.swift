@@ -45,6 +45,12 @@ public enum EventKind: String, Codable, Hashable, Sendable, CaseIterable {
   case alarmRaised
   /// It was settled.
   case alarmCleared
+  /// A migration to or from another host began.
+  case migrationStarted
+  /// A migration goes on.
+  case migrationProgress
+  /// A migration ended.
+  case migrationEnded
 }
 
 /// Reply of `Watch`.
@@ -63,11 +69,13 @@ public struct WatchEvent: Codable, Hashable, Sendable {
   public var handoff: Handoff?
   /// The phase, if the event is about one.
   public var phase: Phase?
+  /// The migration as it is now, if the event is about one.
+  public var migration: Migration?
 
   /// An event.
   public init(
     sequence: UInt64, realtimeMicroseconds: UInt64, kind: EventKind, guests: [Guest]? = nil,
-    guest: Guest? = nil, handoff: Handoff? = nil, phase: Phase? = nil
+    guest: Guest? = nil, handoff: Handoff? = nil, phase: Phase? = nil, migration: Migration? = nil
   ) {
     self.sequence = sequence
     self.realtimeMicroseconds = realtimeMicroseconds
@@ -76,6 +84,7 @@ public struct WatchEvent: Codable, Hashable, Sendable {
     self.guest = guest
     self.handoff = handoff
     self.phase = phase
+    self.migration = migration
   }
 }
 

@@ -24,7 +24,10 @@ struct AttemptEnd {
       .secondOwner, .secondSuccessor, .notOwner, .fencedInThisEpoch, .unknownGuest, .badGuestName, .guestLost,
       .guestEnded, .malformedRecord, .versionMismatch, .descriptorMismatch, .protocolViolation, .badManifest,
       .notAMemfd, .sealsMissing, .memoryTooShort, .foreignMemory, .abortedByOperator, .sourceDeclined,
-      .takenBack, .quotaExceeded, .settling:
+      .takenBack, .quotaExceeded, .settling, .guestExists, .migrationUnderWay, .migrationCancelled, .linkLost,
+      .wrongPeerName, .certificateInvalid, .policyForbids, .agreementMissing, .noRoom, .streamDamaged,
+      .streamVersion, .willNotConverge, .encryptedStateNotSendable, .receiptWrong, .departed,
+      .remoteUnreachable, .targetNotWaiting:
       return false
     }
   }

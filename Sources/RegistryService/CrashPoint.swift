@@ -38,6 +38,28 @@ public enum CrashPoint: String, CaseIterable, Sendable {
   case afterTakeBackSent
   /// The journal says that the source has the guest again, no verdict was sent.
   case afterJournalTakenBack
+  /// A migration is in the journal, its VMM knows nothing of it.
+  case afterJournalMigration
+  /// The owner was told to migrate.
+  case afterMigrateSent
+  /// The owner may give the guest up, but was not told.
+  case afterJournalDeparting
+  /// The owner was told to give the guest up.
+  case afterDepartSent
+  /// The owner has given the guest up, the journal does not say so.
+  case beforeJournalDeparted
+  /// The journal says that the guest is another host's, and nobody was told.
+  case afterJournalDeparted
+  /// The journal says that the guest runs there.
+  case afterJournalConfirmed
+  /// A guest comes, and nobody was told.
+  case afterJournalArriving
+  /// All of it is here.
+  case afterJournalArrived
+  /// Its receipt was shown, the journal does not say so.
+  case beforeJournalCame
+  /// It may run, and its VMM was not told.
+  case afterJournalCame
 }
 
 /// Which crash point is armed.
@@ -73,6 +95,17 @@ struct CrashSchedule {
     case .staged: return (.beforeJournalStaged, .afterJournalStaged)
     case .claimed: return (nil, .afterJournalClaimed)
     case .rollback: return (nil, .afterJournalRollback)
+    case .departing: return (nil, .afterJournalDeparting)
+    case .departed:
+      return record.migration?.course == .confirmed
+        ? (nil, .afterJournalConfirmed) : (.beforeJournalDeparted, .afterJournalDeparted)
+    case .arriving:
+      return before?.phase == .arriving && before?.migration != record.migration
+        ? (nil, .afterJournalArrived) : (nil, .afterJournalArriving)
+    case .idle where before?.phase == .arriving: return (.beforeJournalCame, .afterJournalCame)
+    case .idle
+    where record.migration != nil && before?.phase == .idle && before?.migration != record.migration:
+      return (nil, .afterJournalMigration)
     case .idle:
       guard let before else { return (nil, nil) }
       if record.epoch > before.epoch {

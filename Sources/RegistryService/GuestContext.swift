@@ -37,6 +37,10 @@ final class GuestContext {
   var declinedBy: ProcessID?
   var preflights: [PreflightRequestState] = []
   var isAnnounced = false
+  /// The migration under way, or the last one.
+  var migration: Migration?
+  /// It is only to be planned, and the plan is made.
+  var isPlanMade = false
   /// Who owns the guest or did last, also after its end.
   private(set) var owner: Owner?
   /// Its owner's slot, as the descriptor store has it: the owner ended before this registry began.

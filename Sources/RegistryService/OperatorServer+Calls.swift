@@ -18,8 +18,7 @@ extension OperatorServer {
         to: call.number, error: ServiceError.methodNotImplemented(method: call.fullName))
       return
     }
-    if method.changesState, !mayChange(connection) {
-      let needs = driver.configuration.adminGroup.map { "uid 0 or group \($0)" } ?? "uid 0"
+    if let needs = lack(method, connection) {
       connection.varlink.reply(
         to: call.number,
         error: RegistryError.notAllowed(
@@ -65,6 +64,22 @@ extension OperatorServer {
       let request = try call.parameters.decode(AbortRequest.self)
       guard let guest = known(request.guest, call, connection) else { return }
       abort(guest, request, call, connection)
+    case .migrate:
+      let request = try call.parameters.decode(MigrateRequest.self)
+      guard let guest = known(request.guest, call, connection) else { return }
+      try migrate(guest, request.request, call, connection)
+    case .settle:
+      let request = try call.parameters.decode(SettleRequest.self)
+      guard let guest = known(request.guest, call, connection) else { return }
+      try settle(guest, request, call, connection)
+    case .confirm:
+      let request = try call.parameters.decode(ConfirmRequest.self)
+      guard let guest = known(request.guest, call, connection) else { return }
+      try confirm(guest, request, call, connection)
+    case .departure:
+      try departure(try call.parameters.decode(MigrationQuestion.self), call, connection)
+    case .arrival:
+      try arrival(try call.parameters.decode(MigrationQuestion.self), call, connection)
     }
   }
 
@@ -76,7 +91,7 @@ extension OperatorServer {
   }
 
   /// uid 0, or the admin group by the credentials that the socket keeps.
-  private func mayChange(_ connection: OperatorConnection) -> Bool {
+  func mayChange(_ connection: OperatorConnection) -> Bool {
     if connection.peer.uid == 0 { return true }
     guard let group = driver.configuration.adminGroup else { return false }
     return connection.peer.gid == group || connection.groups.contains(group)
@@ -102,6 +117,7 @@ extension OperatorServer {
     _ name: GuestName, _ request: AbortRequest, _ call: ServerCall, _ connection: OperatorConnection
   ) {
     guard let machine = driver.registry[name] else { return }
+    if request.handoff == nil, abortMigration(machine, call, connection) { return }
     let number = machine.record.handoff
     if let wanted = request.handoff, wanted != number || !driver.isInHandoff(machine) {
       let last = driver.handoffs(of: name).first { $0.number == wanted }
@@ -155,7 +171,10 @@ extension OperatorServer {
       case .idle where machine.step != .none || upgrades[name] != nil:
         .handoffInProgress(
           .init(guest: text, handoff: machine.record.handoff, phase: driver.view(name)?.phase))
+      case .idle where machine.leavingMigration != nil: inProgress(machine)
       case .idle: nil
+      case .departing, .arriving: inProgress(machine)
+      case .departed: hasDeparted(machine, "there is nothing of it here that could be upgraded")
       }
     if let refusal {
       connection.varlink.reply(to: call.number, error: refusal)

@@ -13,6 +13,8 @@ final class OperatorServer {
   private var connections: [ObjectIdentifier: OperatorConnection] = [:]
   private var watchers: [Watcher] = []
   var upgrades: [GuestName: UpgradeCall] = [:]
+  var migrations: [GuestName: MigrateCall] = [:]
+  var settles: [SettleCall] = []
 
   /// A call of Watch.
   private struct Watcher {
@@ -149,12 +151,15 @@ final class OperatorServer {
 
   private func publish(_ event: TimelineEvent) {
     upgrades[event.guest]?.follow(event)
+    migrations[event.guest]?.follow(event)
+    for settle in settles { settle.follow() }
     guard !watchers.isEmpty else { return }
     let guest = driver.view(event.guest) ?? event.last
     for index in watchers.indices where watchers[index].guest.map({ $0 == event.guest }) ?? true {
       let message = WatchEvent(
         sequence: watchers[index].sequence, realtimeMicroseconds: MonotonicClock.wallTime() / 1000,
-        kind: event.kind, guest: guest, handoff: event.handoff, phase: event.phase)
+        kind: event.kind, guest: guest, handoff: event.handoff, phase: event.phase,
+        migration: event.migration)
       watchers[index].sequence += 1
       watchers[index].connection.varlink.reply(to: watchers[index].call, message, continues: true)
     }

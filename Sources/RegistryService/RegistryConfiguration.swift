@@ -15,6 +15,8 @@ public struct RegistryConfiguration: Sendable {
   public var adminGroup: UInt32?
   /// Users that may be a successor for any guest, besides the guest's own user and root.
   public var allowedUsers: Set<UInt32> = []
+  /// Users of baton-remote, which may fetch and show the receipts of migrations.
+  public var remoteUsers: Set<UInt32> = []
   /// How long each phase may take; sent to VMMs in the welcome.
   public var deadlines = Deadlines()
   /// How long a new connection may stay silent, in milliseconds.

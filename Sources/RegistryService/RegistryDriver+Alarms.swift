@@ -16,6 +16,12 @@ extension RegistryDriver {
     case ownerNeeded
     /// The owner has the verdict and does not say that it runs the guest.
     case ownerSilent
+    /// The owner may have given the guest to another host, and has to say so.
+    case departureSilent
+    /// The guest was given to another host, and nobody has said that it runs there.
+    case departureOpen
+    /// All of a guest came from another host, and whether it was given up there is not known.
+    case arrivalOpen
   }
 
   /// What the guest could have to wait for, as it stands now.
@@ -25,7 +31,10 @@ extension RegistryDriver {
     case .staged where isHeldByOwner(machine), .claimed where isHeldByOwner(machine): .ownerNeeded
     case .claimed, .rollback: .process
     case .idle where machine.step == .none && !machine.runConfirmed && isOwnerAlive(machine): .ownerSilent
-    case .staged, .idle, .lost, .ended: nil
+    case .departing: .departureSilent
+    case .departed where machine.leavingMigration != nil: .departureOpen
+    case .arriving where machine.isArrived: .arrivalOpen
+    case .staged, .idle, .lost, .ended, .departed, .arriving: nil
     }
   }
 
@@ -140,10 +149,32 @@ extension RegistryDriver {
       sentence =
         "process \(owner.pid) owns the guest in epoch \(machine.record.epoch) and does not say that it runs it; let it go on if it is stopped; ending it ends the guest"
       command = "kill -CONT \(owner.pid)"
+    case .departureSilent, .departureOpen, .arrivalOpen:
+      guard let migration = machine.record.migration else { return nil }
+      sentence = migrationSentence(silence, migration, machine)
+      command = "batonctl settle \(machine.record.name)"
     }
     return Alarm(
       sentence: sentence, command: command,
       sinceRealtimeMicroseconds: MonotonicClock.wallTime() / 1000)
+  }
+
+  private func migrationSentence(
+    _ silence: Silence, _ migration: MigrationRecord, _ machine: GuestMachine
+  ) -> String {
+    let pid = machine.record.owner?.pid ?? 0
+    switch silence {
+    case .departureSilent:
+      return
+        "process \(pid) may have given the guest to \(migration.peer) in migration \(migration.id) and does not say so, and the registry must not guess; let it go on if it is stopped (kill -CONT \(pid)); if it hangs for good, end it: then the guest is given up here and the command lets it run there"
+    case .departureOpen:
+      return
+        "the guest was given to \(migration.peer) in migration \(migration.id), and nobody has said that it runs there; it may wait there, paused, for what the command brings"
+    case .arrivalOpen:
+      return
+        "all of the guest came from \(migration.peer) in migration \(migration.id), and it waits here, paused, until it is shown that it was given up there, which the command asks for"
+    case .process, .claimantUnknown, .ownerNeeded, .ownerSilent: return ""
+    }
   }
 
   private func unknownClaimant(_ handoff: UInt64, _ machine: GuestMachine) -> String {

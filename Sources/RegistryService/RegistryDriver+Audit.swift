@@ -111,6 +111,9 @@ extension RegistryDriver {
         .warning, .processFenced,
         "\(describe(process, context)) is no owner of guest \(guest), did not let go in time and is ended by the fence",
         fields(context, process: process))
+    case .migrationStarted, .departing, .departed, .migrationStayed, .departureConfirmed, .arriving, .arrived,
+      .arrivalCommitted, .arrivalFailed:
+      auditMigration(note, own, context)
     case .offered, .ready, .freezeOrdered, .runOrdered, .alarm: break
     }
   }
@@ -168,11 +171,15 @@ extension RegistryDriver {
   func noteEnd(_ note: Note, _ own: BatonWire.Refusal?, _ context: GuestContext) {
     switch note {
     case .died(let process): context.lastDeath = process
-    case .ownerRegistered: context.end = nil
+    case .ownerRegistered, .arriving: context.end = nil
+    case .arrivalFailed:
+      context.end = nil
+      setEnd("it came from another host, and nothing came of that; it is where it came from", context)
     case .ended: setEnd(endSentence(context), context)
     case .lost(_, let refusal): setEnd((own ?? refusal).sentence, context)
     case .attached, .attemptStarted, .offered, .ready, .freezeOrdered, .staged, .claimed, .committed,
-      .runOrdered, .running, .rollingBack, .takenBack, .aborted, .fenced, .alarm:
+      .runOrdered, .running, .rollingBack, .takenBack, .aborted, .fenced, .alarm, .migrationStarted,
+      .departing, .departed, .migrationStayed, .departureConfirmed, .arrived, .arrivalCommitted:
       break
     }
   }

@@ -1,6 +1,7 @@
 import BatonCore
 import BatonWire
 import LinuxOS
+import MigrationCore
 import Systemd
 
 /// Connections of VMMs: how they begin, what comes in, how they end.
@@ -163,6 +164,20 @@ extension RegistryDriver {
       if registry[guest]?.record.owner == connection.process.id { context(guest).manifest = manifest }
       report(.described(manifest.way), from: connection, guest, arrival)
     case .park(let epoch): report(.park(epoch), from: connection, guest, arrival)
+    case .departing(let id): report(.departing(id), from: connection, guest, arrival)
+    case .departed(let id): report(.departed(id), from: connection, guest, arrival)
+    case .stays(let id, let refusal, let text):
+      if let record = registry[guest]?.record, record.migration?.id == id,
+        record.owner == connection.process.id
+      {
+        context(guest).ownReason = (refusal, text)
+      }
+      report(.stays(id, refusal), from: connection, guest, arrival)
+    case .arrived(let id): report(.arrived(id), from: connection, guest, arrival)
+    case .receipt(let id, let receipt):
+      report(.receipt(id, lock: DepartureLock(of: receipt, for: id)), from: connection, guest, arrival)
+    case .migrationReport(let id, let figures): take(figures, of: id, from: connection, guest)
+    case .confirmed(let id): report(.confirmed(id), from: connection, guest, arrival)
     }
   }
 

@@ -19,13 +19,15 @@ extension RegistryDriver {
   /// - Returns: Whether there may be something to forget.
   func noticeEnd(_ stamped: StampedNote) -> Bool {
     switch stamped.note {
-    case .ended, .lost:
+    case .ended, .lost, .departureConfirmed:
       over.removeAll { $0.name == stamped.guest }
       over.append(OverGuest(name: stamped.guest, since: stamped.moment))
       return true
     case .died: return over.count > configuration.remembering.guests
     case .ownerRegistered, .attached, .attemptStarted, .offered, .ready, .freezeOrdered, .staged, .claimed,
-      .committed, .runOrdered, .running, .rollingBack, .takenBack, .aborted, .fenced, .alarm:
+      .committed, .runOrdered, .running, .rollingBack, .takenBack, .aborted, .fenced, .alarm,
+      .migrationStarted,
+      .departing, .departed, .migrationStayed, .arriving, .arrived, .arrivalCommitted, .arrivalFailed:
       return false
     }
   }
@@ -61,8 +63,8 @@ extension RegistryDriver {
 
   /// Whether the guest did not begin anew since its end was noticed.
   private func isOver(_ name: GuestName) -> Bool {
-    guard let phase = registry[name]?.record.phase else { return false }
-    return phase == .lost || phase == .ended
+    guard let machine = registry[name], isOver(machine.record.phase) else { return false }
+    return machine.record.phase != .departed || machine.leavingMigration == nil
   }
 
   private func forget(_ name: GuestName) -> Bool {

@@ -117,15 +117,16 @@ extension RegistryDriver {
   }
 
   private func hasRoom(for guest: GuestName, of user: UInt32) -> Bool {
-    if let record = registry[guest]?.record, record.phase != .lost, record.phase != .ended { return true }
+    if let phase = registry[guest]?.record.phase, !isOver(phase) { return true }
     return guestCount(of: user) < configuration.quotas.guests
   }
 
-  /// Guests of a user that are neither lost nor ended.
+  /// Guests of a user that are neither over nor gone.
   func guestCount(of user: UInt32) -> Int {
     guests.values.count { context in
-      guard context.user == user, let record = registry[context.name]?.record else { return false }
-      return record.phase != .lost && record.phase != .ended
+      guard context.user == user, let machine = registry[context.name] else { return false }
+      // One that has left and is not confirmed is remembered for as long as that takes.
+      return !isOver(machine.record.phase) || machine.leavingMigration != nil
     }
   }
 
@@ -139,7 +140,7 @@ extension RegistryDriver {
     switch hello.standing {
     case .staged(_, let staged): (stage, isReturned) = (staged, false)
     case .refused(_, let returned?): (stage, isReturned) = (returned, true)
-    case .refused, .fresh, .attached, .claiming, .received, .tookBack, .running:
+    case .refused, .fresh, .attached, .claiming, .received, .tookBack, .running, .arriving, .departing:
       if let manifest = hello.manifest {
         do throws(Manifest.Problem) { try manifest.validate() } catch {
           throw DescriptorFault(refusal: .badManifest, detail: error.description)

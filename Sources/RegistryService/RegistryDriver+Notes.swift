@@ -9,10 +9,12 @@ extension RegistryDriver {
   /// - Parameter done: When the effects of the record had been carried out.
   func record(_ stamped: StampedNote, done: UInt64) {
     let context = context(stamped.guest)
-    let own = context.ownReason?.refusal
+    let reason = context.ownReason
+    let own = reason?.refusal
     takeOwner(stamped.note, context)
     writeTimeline(stamped, context, done: done)
     count(stamped.note, own)
+    noteMigration(stamped.note, reason, context)
     audit(stamped.note, own, context)
     noteEnd(stamped.note, own, context)
     noteSlots(stamped.note, own, context)
@@ -94,7 +96,10 @@ extension RegistryDriver {
       if registry[context.name]?.record.phase == .staged, context.timeline.current?.successor == process {
         context.timeline.enter(.attach, at: moment, limit: nil)
       }
-    case .fenced, .alarm: break
+    case .fenced, .alarm, .migrationStarted, .departing,
+      .departed, .migrationStayed, .departureConfirmed, .arriving, .arrived, .arrivalCommitted,
+      .arrivalFailed:
+      break
     }
   }
 
@@ -126,7 +131,7 @@ extension RegistryDriver {
     guard let record = context.journalled, let owner = record.owner, !isAlive(owner) else { return }
     switch record.phase {
     case .staged, .claimed, .rollback: break
-    case .idle, .lost, .ended: return
+    case .idle, .lost, .ended, .departing, .departed, .arriving: return
     }
     let moment = MonotonicClock.now()
     // It waits for a successor, or for what its claimant says.
@@ -198,7 +203,10 @@ extension RegistryDriver {
       metrics.count(own ?? refusal)
     case .rollingBack(_, let refusal): metrics.count(own ?? refusal)
     case .fenced: metrics.counters.fencedProcesses += 1
-    case .attached, .offered, .ready, .freezeOrdered, .staged, .claimed, .runOrdered, .running, .died, .alarm:
+    case .attached, .offered, .ready, .freezeOrdered, .staged, .claimed, .runOrdered, .running, .died, .alarm,
+      .migrationStarted, .departing,
+      .departed, .migrationStayed, .departureConfirmed, .arriving, .arrived, .arrivalCommitted,
+      .arrivalFailed:
       break
     }
   }
@@ -217,7 +225,9 @@ extension RegistryDriver {
     case .ownerRegistered, .running, .committed, .takenBack, .staged, .rollingBack, .lost, .ended:
       observer?(TimelineEvent(kind: .guestChanged, guest: context.name))
     case .attached, .attemptStarted, .offered, .ready, .freezeOrdered, .claimed, .runOrdered, .aborted, .died,
-      .fenced, .alarm:
+      .fenced, .alarm, .migrationStarted, .departing,
+      .departed, .migrationStayed, .departureConfirmed, .arriving, .arrived, .arrivalCommitted,
+      .arrivalFailed:
       break
     }
   }
@@ -238,13 +248,17 @@ extension BatonWire.Refusal {
   var refusedBy: RefusedBy {
     switch self {
     case .batonUsed, .batonExpired, .sourceDestroyed: .kernel
-    case .abortedByOperator: .operator
-    case .sourceDeclined, .guestEnded: .source
-    case .successorDeclined, .stateUnreadable: .successor
+    case .abortedByOperator, .migrationCancelled: .operator
+    case .sourceDeclined, .guestEnded, .wrongPeerName, .certificateInvalid, .policyForbids, .agreementMissing,
+      .willNotConverge, .encryptedStateNotSendable, .remoteUnreachable, .targetNotWaiting, .linkLost,
+      .streamVersion:
+      .source
+    case .successorDeclined, .stateUnreadable, .noRoom, .streamDamaged: .successor
     case .batonUnknown, .batonRevoked, .batonForeign, .wrongPeer, .secondOwner, .secondSuccessor, .notOwner,
       .fencedInThisEpoch, .unknownGuest, .badGuestName, .guestLost, .malformedRecord, .versionMismatch,
       .descriptorMismatch, .protocolViolation, .badManifest, .notAMemfd, .sealsMissing, .memoryTooShort,
-      .foreignMemory, .deadlinePassed, .peerDied, .peerDisconnected, .takenBack, .quotaExceeded, .settling:
+      .foreignMemory, .deadlinePassed, .peerDied, .peerDisconnected, .takenBack, .quotaExceeded, .settling,
+      .guestExists, .migrationUnderWay, .receiptWrong, .departed:
       .registry
     }
   }
@@ -257,7 +271,10 @@ extension BatonWire.Refusal {
       .secondOwner, .secondSuccessor, .notOwner, .fencedInThisEpoch, .unknownGuest, .badGuestName, .guestLost,
       .guestEnded, .badManifest, .notAMemfd, .sealsMissing, .memoryTooShort, .foreignMemory, .stateUnreadable,
       .deadlinePassed, .abortedByOperator, .sourceDeclined, .successorDeclined, .peerDied, .peerDisconnected,
-      .takenBack, .quotaExceeded, .settling:
+      .takenBack, .quotaExceeded, .settling, .guestExists, .migrationUnderWay, .migrationCancelled, .linkLost,
+      .wrongPeerName, .certificateInvalid, .policyForbids, .agreementMissing, .noRoom, .streamDamaged,
+      .streamVersion, .willNotConverge, .encryptedStateNotSendable, .receiptWrong, .departed,
+      .remoteUnreachable, .targetNotWaiting:
       false
     }
   }

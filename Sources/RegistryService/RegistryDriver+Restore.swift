@@ -16,7 +16,7 @@ extension RegistryDriver {
       context.journalled = record
       context.isAnnounced = true
       if let restored = restored[guest] { take(restored, context) }
-      if record.phase == .lost || record.phase == .ended {
+      if isOver(record.phase) {
         over.append(OverGuest(name: guest, since: MonotonicClock.now()))
       }
       let successors = restored[guest]?.held.custody.successors ?? []

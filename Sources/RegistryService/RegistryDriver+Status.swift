@@ -29,14 +29,21 @@ extension RegistryDriver {
   }
 
   private var statusText: String {
-    let machines = registry.guests.filter { $0.record.phase != .lost && $0.record.phase != .ended }
-    let moving = machines.filter { $0.step != .none || $0.record.phase != .idle }
+    let machines = registry.guests.filter { !isOver($0.record.phase) }
+    let moving = machines.filter { isInHandoff($0) }
+    let migrating = machines.filter { machine in
+      machine.leavingMigration != nil || machine.record.phase == .arriving
+    }
     var text = machines.count == 1 ? "1 guest" : "\(machines.count) guests"
     if !moving.isEmpty {
       let names = moving.prefix(3).map(\.record.name.text).joined(separator: ", ")
       text += ", \(moving.count) in handoff: \(names)\(moving.count > 3 ? " …" : "")"
     }
-    let waiting = machines.map(\.record.name).filter { needsOperator($0) }
+    if !migrating.isEmpty {
+      let names = migrating.prefix(3).map(\.record.name.text).joined(separator: ", ")
+      text += ", \(migrating.count) in migration: \(names)\(migrating.count > 3 ? " …" : "")"
+    }
+    let waiting = registry.guests.map(\.record.name).filter { needsOperator($0) }
     if !waiting.isEmpty {
       let names = waiting.prefix(3).map(\.text).joined(separator: ", ")
       text +=

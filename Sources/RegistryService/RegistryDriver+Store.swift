@@ -100,10 +100,13 @@ extension RegistryEvent {
       switch report {
       case .staged(let handoff, let stage), .refused(let handoff, _, .some(let stage)): (handoff, stage)
       case .refused, .fresh, .attach, .claiming, .received, .tookBack, .used, .resumed, .running, .offer,
-        .ready, .declined, .ended, .described, .park:
+        .ready, .declined, .ended, .described, .park, .departing, .departed, .stays, .confirmed,
+        .standsDeparting, .standsArriving, .arrived, .receipt:
         nil
       }
-    case .disconnected, .exited, .died, .deadline, .abort, .settled: nil
+    case .disconnected, .exited, .died, .deadline, .abort, .settled, .migrate, .receiptShown,
+      .arrivalCancelled, .departureConfirmed:
+      nil
     }
   }
 }

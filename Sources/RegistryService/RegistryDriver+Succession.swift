@@ -11,6 +11,18 @@ extension RegistryDriver {
     to connection: VMMConnection, _ standing: BatonWire.Standing, for name: GuestName
   ) -> SuccessionRule.Objection? {
     let machine = registry[name]
+    if case .arriving = standing, let machine, !isOver(machine.record.phase),
+      !machine.knows(connection.process.id)
+    {
+      return SuccessionRule.Objection(refusal: .guestExists, sentence: Refusal.guestExists.sentence)
+    }
+    if case .arriving = standing, let machine, machine.leavingMigration != nil, let user = guests[name]?.user,
+      ![0, user].contains(connection.peer.uid), !configuration.allowedUsers.contains(connection.peer.uid)
+    {
+      return SuccessionRule.Objection(
+        refusal: .wrongPeer,
+        sentence: "\(Refusal.wrongPeer.sentence): guest \(name) left this host as a guest of user \(user)")
+    }
     let standing = self.standing(of: connection.process.id, standing, machine)
     // What was read of its unit counts only as long as its pidfd says that it is alive.
     guard standing != .newcomer || connection.process.isAlive else {
@@ -29,10 +41,11 @@ extension RegistryDriver {
     return SuccessionRule(allowedUsers: configuration.allowedUsers).objection(to: applicant, for: guest)
   }
 
-  private func isOver(_ phase: GuestRecord.Phase) -> Bool {
+  /// Whether nobody here owns the guest any more.
+  func isOver(_ phase: GuestRecord.Phase) -> Bool {
     switch phase {
-    case .lost, .ended: true
-    case .idle, .staged, .claimed, .rollback: false
+    case .lost, .ended, .departed: true
+    case .idle, .staged, .claimed, .rollback, .departing, .arriving: false
     }
   }
 
@@ -41,8 +54,8 @@ extension RegistryDriver {
   ) -> SuccessionRule.Standing {
     if let machine, machine.knows(process) { return .known }
     return switch standing {
-    case .fresh, .attached: .newcomer
-    case .claiming, .received, .refused, .staged, .tookBack, .running: .returning
+    case .fresh, .attached, .arriving: .newcomer
+    case .claiming, .received, .refused, .staged, .tookBack, .running, .departing: .returning
     }
   }
 
@@ -56,7 +69,10 @@ extension RegistryDriver {
         context.takeOwner(owner, in: unit(of: owner, context))
       }
     case .attached, .attemptStarted, .offered, .ready, .freezeOrdered, .staged, .claimed, .runOrdered,
-      .running, .rollingBack, .takenBack, .aborted, .lost, .ended, .died, .fenced, .alarm:
+      .running, .rollingBack, .takenBack, .aborted, .lost, .ended, .died, .fenced, .alarm,
+      .migrationStarted, .departing,
+      .departed, .migrationStayed, .departureConfirmed, .arriving, .arrived, .arrivalCommitted,
+      .arrivalFailed:
       break
     }
   }
@@ -98,9 +114,12 @@ extension RegistryDriver {
           "\(describe(process, context)) did not let go and had to be ended",
           at: MonotonicClock.wallTime() / 1000), context)
     case .committed(_, let owner, _): context.barred.committed(to: owner)
-    case .ownerRegistered, .lost, .ended: context.barred.reset()
+    case .ownerRegistered, .lost, .ended, .departed, .arriving: context.barred.reset()
     case .attemptStarted: context.declinedBy = nil
-    case .offered, .ready, .freezeOrdered, .staged, .claimed, .runOrdered, .running, .takenBack, .alarm: break
+    case .offered, .ready, .freezeOrdered, .staged, .claimed, .runOrdered, .running, .takenBack, .alarm,
+      .migrationStarted, .departing, .migrationStayed, .departureConfirmed, .arrived, .arrivalCommitted,
+      .arrivalFailed:
+      break
     }
   }
 

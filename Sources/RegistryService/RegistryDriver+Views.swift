@@ -39,6 +39,7 @@ extension RegistryDriver {
     guest.alarm =
       (silence(machine) == context?.silence ? context?.alarm : nil) ?? waitingAlarm(machine, context)
     addSlots(to: &guest, machine, context)
+    guest.migration = migrationView(machine)
     return guest
   }
 
@@ -46,7 +47,8 @@ extension RegistryDriver {
   private func addSlots(to guest: inout Guest, _ machine: GuestMachine, _ context: GuestContext?) {
     guard let context else { return }
     switch machine.record.phase {
-    case .idle, .staged, .claimed, .rollback:
+    case .departed: break
+    case .idle, .staged, .claimed, .rollback, .departing, .arriving:
       guest.slot = context.ownerSlot
       guest.barredSlots = context.barred.bars.isEmpty ? nil : context.barred.bars
       guest.waitingSinceRealtimeMicroseconds = context.waitingSince
@@ -59,8 +61,8 @@ extension RegistryDriver {
   /// Of what is left of a guest the process that owned it is no part.
   private func hasLivingOwner(_ state: GuestState) -> Bool {
     switch state {
-    case .running, .preparing, .frozen, .staged, .claimed, .takingBack: true
-    case .waiting, .lost, .ended: false
+    case .running, .preparing, .frozen, .staged, .claimed, .takingBack, .departing, .arriving: true
+    case .waiting, .lost, .ended, .departed: false
     }
   }
 
@@ -78,7 +80,7 @@ extension RegistryDriver {
     switch machine.record.phase {
     case .idle: machine.step != .none
     case .staged, .claimed, .rollback: true
-    case .lost, .ended: false
+    case .lost, .ended, .departing, .departed, .arriving: false
     }
   }
 
@@ -95,6 +97,9 @@ extension RegistryDriver {
     case .rollback: .takingBack
     case .lost: .lost
     case .ended: .ended
+    case .departing: .departing
+    case .departed: .departed
+    case .arriving: .arriving
     }
   }
 
@@ -147,6 +152,13 @@ extension RegistryDriver {
     counters.vmmConnectionsTotal = metrics.vmmConnections
     counters.operatorConnectionsTotal = metrics.operatorConnections
     counters.logLinesDropped = log.droppedLines
+    counters.migrationsStarted = metrics.migrations.started
+    counters.migrationsPlanned = metrics.migrations.planned
+    counters.migrationsDeparted = metrics.migrations.departed
+    counters.migrationsStayed = metrics.migrations.stayed
+    counters.migrationsArriving = metrics.migrations.arriving
+    counters.migrationsArrived = metrics.migrations.arrived
+    counters.migrationsFailed = metrics.migrations.failed
     return counters
   }
 }

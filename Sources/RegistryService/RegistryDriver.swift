@@ -127,7 +127,9 @@ final class RegistryDriver {
   /// While a guest is paused, its owner and claimant are looked at before anything is decided: what a
   /// process that is gone had sent may still wait, but it must not be given the guest (model rule R59).
   private func noticeExits(_ guest: GuestName) {
-    guard let machine = registry[guest], isPaused(machine) else { return }
+    guard let machine = registry[guest], isPaused(machine) || machine.record.phase == .arriving else {
+      return
+    }
     for process in [machine.record.owner, machine.record.claimant].compactMap({ $0 }) {
       guard let watched = processes[process], !watched.isAlive else { continue }
       carryOut(registry.handle(.exited(process), for: guest), for: guest)
@@ -235,7 +237,9 @@ final class RegistryDriver {
     switch machine.record.phase {
     case .staged, .claimed, .rollback: true
     case .idle: machine.step == .freezing
-    case .lost, .ended: false
+    case .departing: true
+    case .arriving: machine.isArrived
+    case .lost, .ended, .departed: false
     }
   }
 
@@ -287,7 +291,9 @@ final class RegistryDriver {
       guard let state = context.custody.state else { return }
       owners = [state] + vms
     case .takeBack: owners = vms
-    case .welcome, .prepare, .freeze, .run, .release, .refusal, .preflight: break
+    case .welcome, .prepare, .freeze, .run, .release, .refusal, .preflight, .migrate, .depart,
+      .cancelMigration:
+      break
     }
     let contextVMs = vms.reduce(0) { $0 + $1.count }
     if !connection.send(message, of: owners, contextVMs: contextVMs) {
@@ -350,7 +356,10 @@ final class RegistryDriver {
       milliseconds = UInt64(deadlines.prepare) + min(ram >> 30, 1 << 20) * perGiB
     case .freeze: milliseconds = UInt64(deadlines.freeze)
     case .claim, .takeBack: milliseconds = UInt64(deadlines.claim)
-    case .release: milliseconds = UInt64(deadlines.release)
+    // Whoever has given a guest to another host has to bring the receipt there first.
+    case .release where registry[context.name]?.record.phase == .departed:
+      milliseconds = UInt64(max(deadlines.registry, deadlines.release))
+    case .release, .migration: milliseconds = UInt64(deadlines.release)
     }
     return milliseconds * 1_000_000
   }
@@ -378,7 +387,9 @@ extension CrashPoint {
     case .run: self = .afterRunSent
     case .release: self = .afterReleaseSent
     case .takeBack: self = .afterTakeBackSent
-    case .welcome, .refusal, .preflight: return nil
+    case .migrate: self = .afterMigrateSent
+    case .depart: self = .afterDepartSent
+    case .welcome, .refusal, .preflight, .cancelMigration: return nil
     }
   }
 }

@@ -77,4 +77,22 @@ public enum RegistryMessageID: String, CaseIterable, Sendable {
   case operatorViolation = "a8fb88e81094443193eb11717da1b5fb"
   /// A setting was ignored.
   case settingIgnored = "fe90cdec6373469c866a684dfaad5e11"
+  /// A migration to another host, or its plan, begins.
+  case migrationStarted = "fb0b2ed8ac4e41fc80b8e558b13bbe72"
+  /// A guest stands still, and its VMM may give it to another host.
+  case guestDeparting = "0fe1564e41b3482594e9e04d1a2e3dc7"
+  /// A guest is another host's.
+  case guestDeparted = "4b1cb9129fac4337abae7d3266843ed5"
+  /// A migration is over, and the guest is here.
+  case migrationStayed = "8223c22d43f94aab98ba4dbb93849429"
+  /// A guest that has left runs on the other host.
+  case departureConfirmed = "78f6488ad42847ff86d0b5830cb8f863"
+  /// A guest comes from another host.
+  case guestArriving = "38812aef43a445bfa5405923952beda3"
+  /// All of a guest has come, and its receipt is missing.
+  case guestArrived = "3b957e40d0a04d09839a3d11f515eb9f"
+  /// A guest that came may run.
+  case arrivalCommitted = "584bb11b2498475d9d44424d645a1498"
+  /// Nothing came of an arrival.
+  case arrivalFailed = "8559c148b03e43608106f44702d2e9f0"
 }

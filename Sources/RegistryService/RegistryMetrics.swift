@@ -15,11 +15,23 @@ struct RegistryMetrics {
   var slotsBarred: UInt64 = 0
   /// Alarms that were raised.
   var alarmsRaised: UInt64 = 0
+  var migrations = Migrations()
   /// Connections that were accepted.
   private(set) var vmmConnections: UInt64 = 0
   private(set) var operatorConnections: UInt64 = 0
   private var attempts: [Ending: UInt64] = [:]
   private var histograms: [String: Measured] = [:]
+
+  /// Migrations to and from other hosts.
+  struct Migrations {
+    var started: UInt64 = 0
+    var planned: UInt64 = 0
+    var departed: UInt64 = 0
+    var stayed: UInt64 = 0
+    var arriving: UInt64 = 0
+    var arrived: UInt64 = 0
+    var failed: UInt64 = 0
+  }
 
   /// How a handoff ended.
   private struct Ending: Hashable {

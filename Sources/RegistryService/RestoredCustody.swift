@@ -118,7 +118,7 @@ extension GuestRecord {
   fileprivate var isInHandoff: Bool {
     switch phase {
     case .staged, .claimed, .rollback: true
-    case .idle, .lost, .ended: false
+    case .idle, .lost, .ended, .departing, .departed, .arriving: false
     }
   }
 }

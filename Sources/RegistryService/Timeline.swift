@@ -10,6 +10,8 @@ struct TimelineEvent {
   var phase: Phase?
   /// The guest as it was, if it is not known any more.
   var last: Guest?
+  /// The migration, if it is about one.
+  var migration: Migration?
 }
 
 /// The handoffs of one guest, each with its phases, made from what the machine notes.

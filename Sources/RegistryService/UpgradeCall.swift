@@ -107,7 +107,8 @@ final class UpgradeCall {
     case .phaseStarted: reply(.phaseStarted, phase: event.phase)
     case .phaseEnded: reply(.phaseEnded, phase: event.phase)
     case .handoffEnded: finish(event.handoff)
-    case .snapshot, .guestAppeared, .guestChanged, .guestGone, .handoffStarted, .alarmRaised, .alarmCleared:
+    case .snapshot, .guestAppeared, .guestChanged, .guestGone, .handoffStarted, .alarmRaised, .alarmCleared,
+      .migrationStarted, .migrationProgress, .migrationEnded:
       break
     }
   }
@@ -118,7 +119,7 @@ final class UpgradeCall {
     case .handoffStarted: event.handoff?.successor != nil
     case .phaseStarted: event.phase?.name != .attach
     case .phaseEnded, .handoffEnded, .snapshot, .guestAppeared, .guestChanged, .guestGone, .alarmRaised,
-      .alarmCleared:
+      .alarmCleared, .migrationStarted, .migrationProgress, .migrationEnded:
       false
     }
   }
@@ -129,7 +130,9 @@ final class UpgradeCall {
     switch guest.state {
     case .lost: return .guestLost(.init(guest: guest.name, sentence: guest.endSentence ?? guest.state.clause))
     case .ended: return .guestEnded(.init(guest: guest.name))
-    case .running, .preparing, .frozen, .staged, .claimed, .takingBack, .waiting: return nil
+    case .running, .preparing, .frozen, .staged, .claimed, .takingBack, .waiting, .departing, .departed,
+      .arriving:
+      return nil
     }
   }
 

@@ -31,6 +31,11 @@ struct Batond: ParsableCommand {
   var adminGroup: String?
   @Option(help: "User id that may be a successor for any guest; may be given several times.")
   var allowUid: [UInt32] = []
+  @Option(
+    help:
+      "User, by name or number, as which baton-remote runs: it may fetch and show the receipts of migrations."
+  )
+  var remoteUser: [String] = []
   @Option(help: "Time for VMMs to come back when there is no journal.")
   var settleMs: UInt32 = 1_000
   @Option(help: "Time in which a new connection has to say hello.")
@@ -79,6 +84,7 @@ struct Batond: ParsableCommand {
     settings.group = try group.map { try number(ofGroup: $0) }
     settings.adminGroup = try adminGroup.map { try number(ofGroup: $0) }
     settings.allowedUsers = Set(allowUid)
+    settings.remoteUsers = try remoteUsers()
     settings.settleMilliseconds = settleMs
     settings.helloMilliseconds = helloMs
     settings.deadlines.prepare = prepareMs
@@ -119,6 +125,18 @@ struct Batond: ParsableCommand {
       while let signal = signals.next() { if signal != 13 { server.stop() } }
     }
     return try withExtendedLifetime(stop) { try loop.run() }
+  }
+
+  /// Those that are named, or the user `baton-remote` if there is one.
+  private func remoteUsers() throws -> Set<UInt32> {
+    guard !remoteUser.isEmpty else {
+      return Set([ThisProcess.user(named: "baton-remote")].compactMap(\.self))
+    }
+    return Set(
+      try remoteUser.map { name in
+        if let number = UInt32(name) ?? ThisProcess.user(named: name) { return number }
+        throw ValidationError("there is no user \(name)")
+      })
   }
 
   private func number(ofGroup name: String) throws -> UInt32 {

@@ -19,8 +19,9 @@ public final class RecordPeer {
   public static func hello(
     _ guest: String, _ standing: Standing = .attached(prepared: 0), manifest: Manifest? = nil
   ) -> Hello {
+    // It sends every record in version 1.
     Hello(
-      guest: guest, standing: standing, build: "record peer",
+      versions: ProtocolVersion(oldest: 1, newest: 1), guest: guest, standing: standing, build: "record peer",
       reads: ReadableFormats(name: "baton-vmm", oldest: 1, newest: 9, features: .max), manifest: manifest)
   }
 

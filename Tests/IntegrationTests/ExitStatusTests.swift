@@ -17,13 +17,16 @@ struct ExitStatusTests {
       case .guestEnded: [.guestEnded]
       case .unknownGuest: [.unknownGuest]
       case .wrongPeer: [.notAllowed]
-      case .secondOwner, .secondSuccessor: [.handoffInProgress]
-      case .batonUsed, .deadlinePassed, .peerDied: [.outcomeUnknown]
+      case .secondOwner, .secondSuccessor, .migrationUnderWay: [.handoffInProgress]
+      case .batonUsed, .deadlinePassed, .peerDied, .receiptWrong, .departed: [.outcomeUnknown]
       case .badGuestName, .quotaExceeded, .settling: [.failure]
       case .batonExpired, .batonRevoked, .batonForeign, .batonUnknown, .notOwner, .fencedInThisEpoch,
         .malformedRecord, .versionMismatch, .descriptorMismatch, .protocolViolation, .badManifest, .notAMemfd,
         .sealsMissing, .memoryTooShort, .foreignMemory, .stateUnreadable, .abortedByOperator,
-        .sourceDeclined, .successorDeclined, .peerDisconnected, .takenBack:
+        .sourceDeclined, .successorDeclined, .peerDisconnected, .takenBack, .guestExists, .migrationCancelled,
+        .linkLost, .wrongPeerName, .certificateInvalid, .policyForbids, .agreementMissing, .noRoom,
+        .streamDamaged, .streamVersion, .willNotConverge, .encryptedStateNotSendable, .remoteUnreachable,
+        .targetNotWaiting:
         [.guestAtSource]
       }
     #expect(expected == [status])
@@ -31,8 +34,8 @@ struct ExitStatusTests {
     #expect((refusal.varlinkError == "io.baton.Registry.GuestLost") == (status == .guestLost))
     #expect((refusal.varlinkError == "io.baton.Registry.GuestEnded") == (status == .guestEnded))
     #expect((refusal.varlinkError == "io.baton.Registry.NotAllowed") == (status == .notAllowed))
-    #expect(
-      (refusal.varlinkError == "io.baton.Registry.HandoffInProgress") == (status == .handoffInProgress))
+    let inProgress = ["io.baton.Registry.HandoffInProgress", "io.baton.Registry.MigrationInProgress"]
+    #expect(inProgress.contains(refusal.varlinkError) == (status == .handoffInProgress))
   }
 
   @Test("stands in the manual page and in the guide")

@@ -135,6 +135,16 @@ enum EveryMessage {
       .running(epoch: 1, firstInstruction: 1), .declined(handoff: 1, .successorDeclined, "no"),
       .preflightReport([PreflightCheck(name: "way", verdict: .pass, detail: "x")]), .ended(epoch: 1),
       .described(manifest), .park(epoch: 1),
+    ] + ofMigrations
+  }()
+
+  private static let ofMigrations: [VMMMessage] = {
+    guard let id = MigrationID([UInt8](repeating: 1, count: MigrationID.byteCount)),
+      let receipt = DepartureReceipt([UInt8](repeating: 2, count: DepartureReceipt.byteCount))
+    else { return [] }
+    return [
+      .departing(id), .departed(id), .stays(id, .linkLost, "no"), .arrived(id), .receipt(id, receipt),
+      .migrationReport(id, MigrationReport(phase: .copying)), .confirmed(id),
     ]
   }()
 
@@ -142,7 +152,8 @@ enum EveryMessage {
   static func isListed(_ message: VMMMessage) -> Bool {
     switch message {
     case .hello, .offer, .ready, .stage, .received, .refused, .tookBack, .used, .resumed, .running, .declined,
-      .preflightReport, .ended, .described, .park:
+      .preflightReport, .ended, .described, .park, .departing, .departed, .stays, .arrived, .receipt,
+      .migrationReport, .confirmed:
       all.contains { $0.type == message.type }
     }
   }

@@ -21,7 +21,7 @@ final class ScriptedVMM {
 
   static func hello(
     _ guest: String, _ standing: Standing = .fresh, manifest: Manifest? = nil,
-    versions: ProtocolVersion = .spoken
+    versions: ProtocolVersion = ProtocolVersion(oldest: 1, newest: 1)
   ) -> VMMMessage {
     .hello(
       Hello(

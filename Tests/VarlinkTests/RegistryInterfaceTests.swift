@@ -96,6 +96,13 @@ struct RegistryInterfaceTests {
       UpgradeRequest(guest: "vm1", deadlineMicroseconds: 1, ignorePreflight: true), try input(.upgrade),
       "Upgrade")
     try expectFit(AbortRequest(guest: "vm1", handoff: 7), try input(.abort), "Abort")
+    try expectFit(MigrateRequest(guest: "vm1", request: Samples.wish), try input(.migrate), "Migrate")
+    try expectFit(
+      SettleRequest(guest: "vm1", id: "00", receipt: "11", cancelled: true), try input(.settle), "Settle")
+    try expectFit(ConfirmRequest(guest: "vm1", id: "00"), try input(.confirm), "Confirm")
+    let question = MigrationQuestion(id: "00", guest: "vm1")
+    try expectFit(question, try input(.departure), "Departure")
+    try expectFit(question, try input(.arrival), "Arrival")
   }
 
   @Test("declares the outputs of its methods as Swift writes them")
@@ -110,7 +117,8 @@ struct RegistryInterfaceTests {
     try expectFit(
       WatchEvent(
         sequence: 0, realtimeMicroseconds: 1, kind: .snapshot, guests: [guest], guest: guest,
-        handoff: handoff, phase: handoff.phases[0]), try output(.watch), "Watch")
+        handoff: handoff, phase: handoff.phases[0], migration: Samples.migration), try output(.watch), "Watch"
+    )
     try expectFit(PreflightReply(guest: "vm1", checks: [Samples.check]), try output(.preflight), "Preflight")
     try expectFit(
       UpgradeReply(
@@ -118,6 +126,16 @@ struct RegistryInterfaceTests {
       try output(.upgrade), "Upgrade")
     try expectFit(AbortReply(number: 7, outcome: .aborted, guest: guest), try output(.abort), "Abort")
     try expectFit(Samples.metrics, try output(.metrics), "Metrics")
+    try expectFit(
+      MigrateReply(step: .finished, migration: Samples.migration, guest: guest), try output(.migrate),
+      "Migrate")
+    try expectFit(SettleReply(state: .running, guest: guest), try output(.settle), "Settle")
+    try expectFit(ConfirmReply(guest: guest), try output(.confirm), "Confirm")
+    try expectFit(
+      DepartureReply(state: .departed, guest: "vm1", host: "south.test", receipt: "11"),
+      try output(.departure), "Departure")
+    try expectFit(
+      ArrivalReply(state: .arrived, guest: "vm1", host: "north.test"), try output(.arrival), "Arrival")
   }
 
   @Test("declares its structures as Swift writes them")
@@ -126,6 +144,10 @@ struct RegistryInterfaceTests {
     try expectFit(try #require(Samples.guest.alarm), try fields(of: "Alarm"), "Alarm")
     try expectFit(Samples.guest, try fields(of: "Guest"), "Guest")
     try expectFit(Samples.handoff, try fields(of: "Handoff"), "Handoff")
+    try expectFit(Samples.migration, try fields(of: "Migration"), "Migration")
+    try expectFit(
+      try #require(Samples.migration.progress), try fields(of: "MigrationProgress"), "MigrationProgress")
+    try expectFit(Samples.wish, try fields(of: "MigrationWish"), "MigrationWish")
     try expectFit(Samples.phases[0], try fields(of: "Phase"), "Phase")
     try expectFit(try #require(Samples.handoff.refusal), try fields(of: "Refusal"), "Refusal")
     try expectFit(Samples.check, try fields(of: "Check"), "Check")
@@ -151,6 +173,12 @@ struct RegistryInterfaceTests {
     #expect(cases(of: "RefusedBy") == RefusedBy.allCases.map(\.rawValue))
     #expect(cases(of: "EventKind") == EventKind.allCases.map(\.rawValue))
     #expect(cases(of: "UpgradeStep") == UpgradeStep.allCases.map(\.rawValue))
+    #expect(cases(of: "MigrationRole") == MigrationRole.allCases.map(\.rawValue))
+    #expect(cases(of: "MigrationPhase") == MigrationPhase.allCases.map(\.rawValue))
+    #expect(cases(of: "MigrationOutcome") == MigrationOutcome.allCases.map(\.rawValue))
+    #expect(cases(of: "MigrateStep") == MigrateStep.allCases.map(\.rawValue))
+    #expect(cases(of: "DepartureState") == DepartureState.allCases.map(\.rawValue))
+    #expect(cases(of: "ArrivalState") == ArrivalState.allCases.map(\.rawValue))
   }
 
   @Test("declares its errors as Swift writes them, and reads them back")

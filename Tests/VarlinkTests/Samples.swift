@@ -24,7 +24,32 @@ enum Samples {
     guest.waitingSinceRealtimeMicroseconds = 3
     guest.endSentence = "its VMM ended it"
     guest.endedRealtimeMicroseconds = 4
+    guest.migration = migration
     return guest
+  }
+
+  static var migration: Migration {
+    var migration = Migration(
+      id: "00112233445566778899aabbccddeeff", role: .source, peer: "south.test:4646", phase: .copying,
+      planOnly: true, startedRealtimeMicroseconds: 5)
+    migration.endedRealtimeMicroseconds = 6
+    migration.refusal = Refusal(name: "linkLost", sentence: "the connection broke", by: .source)
+    var progress = MigrationProgress()
+    progress.pagesTotal = .max
+    progress.text = "a sentence"
+    progress.checks = [check]
+    migration.progress = progress
+    return migration
+  }
+
+  static var wish: MigrationWish {
+    var wish = MigrationWish(host: "south.test")
+    wish.planOnly = true
+    wish.maxPauseMilliseconds = 300
+    wish.maxTimeSeconds = 60
+    wish.bandwidthBytesPerSecond = 1
+    wish.allowNonconvergence = false
+    return wish
   }
 
   static var handoff: Handoff {
@@ -76,6 +101,13 @@ enum Samples {
     counters.vmmConnectionsTotal = 9
     counters.operatorConnectionsTotal = 10
     counters.logLinesDropped = 11
+    counters.migrationsStarted = 12
+    counters.migrationsPlanned = 13
+    counters.migrationsDeparted = 14
+    counters.migrationsStayed = 15
+    counters.migrationsArriving = 16
+    counters.migrationsArrived = 17
+    counters.migrationsFailed = 18
     return MetricsReply(
       counters: counters,
       histograms: [
@@ -101,6 +133,16 @@ enum Samples {
     .guestEnded(.init(guest: "vm1")),
     .deadlinePassed(
       .init(guest: "vm1", handoff: 7, phase: .attach, limitMicroseconds: 30_000_000, state: .running)),
+    .migrationInProgress(.init(guest: "vm1", migration: "00ff", phase: .copying)),
+    .noMigration(.init(guest: "vm1", migration: "00ff")),
+    .guestDeparted(
+      .init(
+        guest: "vm1", migration: "00ff", host: "south.test", confirmed: true,
+        sentence: "it cannot be called back")),
+    .migrationRefused(
+      .init(
+        guest: "vm1", migration: "00ff",
+        refusal: Refusal(name: "receiptWrong", sentence: "it does not fit", by: .registry))),
     .quotaExceeded(.init(quota: "watches", limit: 16)), .stopping,
   ]
 }

@@ -1,0 +1,225 @@
+// Made by Tests/Python/make_remote_certificates.py. The keys protect nothing.
+enum TestCertificates {
+  /// A CA.
+  static let trustedAuthority = """
+    -----BEGIN CERTIFICATE-----
+    MIIBPzCB56ADAgECAhR9OQurvjhdVLe/qp1AB01p0QpsFjAKBggqhkjOPQQDAjAV
+    MRMwEQYDVQQDDApUcnVzdGVkIENBMCAXDTI1MDEwMTAwMDAwMFoYDzIxMjUwMTAx
+    MDAwMDAwWjAVMRMwEQYDVQQDDApUcnVzdGVkIENBMFkwEwYHKoZIzj0CAQYIKoZI
+    zj0DAQcDQgAE8wPM6vpf/SbD5/SeEtNVGqTYG2d+fnNZZ9p/IyF6fI7a3yHlHjXK
+    JZfN2VDQTB805ZInDgn5Q3Dc2U893PvA0qMTMBEwDwYDVR0TAQH/BAUwAwEB/zAK
+    BggqhkjOPQQDAgNHADBEAiAuaJH7pgYtQmZG6BZGE/EgazWCPI+5cQzCEGUC98Fa
+    gAIgSEMz/gPn0+uAXru6jr9JABc7pHnggtwtkXR/+0Uk0iE=
+    -----END CERTIFICATE-----
+
+    """
+
+  /// Another one.
+  static let foreignAuthority = """
+    -----BEGIN CERTIFICATE-----
+    MIIBQDCB56ADAgECAhRZgKACC3QgW9PU/YhlnlBkJve/NjAKBggqhkjOPQQDAjAV
+    MRMwEQYDVQQDDApGb3JlaWduIENBMCAXDTI1MDEwMTAwMDAwMFoYDzIxMjUwMTAx
+    MDAwMDAwWjAVMRMwEQYDVQQDDApGb3JlaWduIENBMFkwEwYHKoZIzj0CAQYIKoZI
+    zj0DAQcDQgAEaGkicnUZzQDA4ggKparRqSrCojntni31oHonqMbC2yqO7rbyx50y
+    Qy7Nxi9BS+XFTrOoisJ1NwRL/uMN3+5xmqMTMBEwDwYDVR0TAQH/BAUwAwEB/zAK
+    BggqhkjOPQQDAgNIADBFAiBMtj8cT9Oj5aeO3Sqh86a8d5MSvlBdVtyPTrpDpkRV
+    8gIhAJvm3quSnKxi9nFx+o4igoTOd9SNP0gGl5f0bulBj0h6
+    -----END CERTIFICATE-----
+
+    """
+
+  /// Of `north.test`.
+  static let north = """
+    -----BEGIN CERTIFICATE-----
+    MIIBYDCCAQagAwIBAgIUbUV/bZj9YU6kY7cF/nV8PQn8VC0wCgYIKoZIzj0EAwIw
+    FTETMBEGA1UEAwwKVHJ1c3RlZCBDQTAgFw0yNTAxMDEwMDAwMDBaGA8yMTI1MDEw
+    MTAwMDAwMFowDzENMAsGA1UEAwwEaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEH
+    A0IABH97lLL+iWk2DThYUerFkzM0RPgDBQDu3TQRf7LB4rtnelGmMoeAi0QFpczi
+    et8RuNl+PaGzv0gWGhhXo47pwC6jODA2MBUGA1UdEQQOMAyCCm5vcnRoLnRlc3Qw
+    HQYDVR0lBBYwFAYIKwYBBQUHAwEGCCsGAQUFBwMCMAoGCCqGSM49BAMCA0gAMEUC
+    IE8QjSZOe1NE5A5ybR05c0yXnUhYjxqbZVco2F1jvkr7AiEAhymStxNg1SkRcvL4
+    jqOy2rJ44q79I3JXoA25DG+LOkw=
+    -----END CERTIFICATE-----
+
+    """
+
+  /// Its key.
+  static let northKey = """
+    -----BEGIN PRIVATE KEY-----
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgCng/TMA4J/zxco/f
+    608cTeWGr/n6/x42U/fsEAkswLOhRANCAAR/e5Sy/olpNg04WFHqxZMzNET4AwUA
+    7t00EX+yweK7Z3pRpjKHgItEBaXM4nrfEbjZfj2hs79IFhoYV6OO6cAu
+    -----END PRIVATE KEY-----
+
+    """
+
+  /// Of `south.test` and of this machine.
+  static let south = """
+    -----BEGIN CERTIFICATE-----
+    MIIBUDCB+KADAgECAhRO1JbucNiNSLF5dvgDgACsR/GzjzAKBggqhkjOPQQDAjAV
+    MRMwEQYDVQQDDApUcnVzdGVkIENBMCAXDTI1MDEwMTAwMDAwMFoYDzIxMjUwMTAx
+    MDAwMDAwWjAPMQ0wCwYDVQQDDARob3N0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcD
+    QgAEgg5DGxQrl9CFDBKKq4+1NY2ctmKUNCIDyWQC2nEwIzx9uJaK/UiKVmeqdvBl
+    Wvh7qbAQa2attRDTjKaZv0e0b6MqMCgwJgYDVR0RBB8wHYIKc291dGgudGVzdIIJ
+    bG9jYWxob3N0hwR/AAABMAoGCCqGSM49BAMCA0cAMEQCIDZyBtE6FYdyv2XyTqBM
+    fVWyq29zMSsr6AIa2104iRWuAiArVJ0LVeQ6BI/TICwID5tIdJva3uTBMdbogdKL
+    kw692g==
+    -----END CERTIFICATE-----
+
+    """
+
+  /// Its key.
+  static let southKey = """
+    -----BEGIN PRIVATE KEY-----
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgDX5cdmGZHvGPhS1I
+    Ms/q8eaDK9hcpFEQshJBA/47d92hRANCAASCDkMbFCuX0IUMEoqrj7U1jZy2YpQ0
+    IgPJZALacTAjPH24lor9SIpWZ6p28GVa+HupsBBrZq21ENOMppm/R7Rv
+    -----END PRIVATE KEY-----
+
+    """
+
+  /// Another one of `south.test`.
+  static let renewed = """
+    -----BEGIN CERTIFICATE-----
+    MIIBTDCB8qADAgECAhQr/7orLS3FIcnZOe6hMjQBrw3RmzAKBggqhkjOPQQDAjAV
+    MRMwEQYDVQQDDApUcnVzdGVkIENBMCAXDTI1MDEwMTAwMDAwMFoYDzIxMjUwMTAx
+    MDAwMDAwWjAPMQ0wCwYDVQQDDARob3N0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcD
+    QgAE3oVrDcyynINmVD7mur9S7u8ByNot7MhjeRPGfUQeF35GREVljeBgqmc5imlg
+    shq3hzdsViLPmSw9ELzxuDXaw6MkMCIwIAYDVR0RBBkwF4IKc291dGgudGVzdIIJ
+    bG9jYWxob3N0MAoGCCqGSM49BAMCA0kAMEYCIQDBFKCwvmnRIY0JqEfV/ljzbLla
+    B0PO2vt2y5Uum6WAdgIhAOWZatwDxVZZH7R/ITdOtT/n4LIi/xosyWjvgVyqhttz
+    -----END CERTIFICATE-----
+
+    """
+
+  /// Its key.
+  static let renewedKey = """
+    -----BEGIN PRIVATE KEY-----
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgx5nQRMsdxDhhrEA4
+    YJILEA+gZAl/55WkVKjjMptWoVahRANCAATehWsNzLKcg2ZUPua6v1Lu7wHI2i3s
+    yGN5E8Z9RB4XfkZERWWN4GCqZzmKaWCyGreHN2xWIs+ZLD0QvPG4NdrD
+    -----END PRIVATE KEY-----
+
+    """
+
+  /// Of a host that nobody expects.
+  static let stranger = """
+    -----BEGIN CERTIFICATE-----
+    MIIBQzCB6qADAgECAhRpl/Qpqr7p/kZn0fruJeP5tM1eJzAKBggqhkjOPQQDAjAV
+    MRMwEQYDVQQDDApUcnVzdGVkIENBMCAXDTI1MDEwMTAwMDAwMFoYDzIxMjUwMTAx
+    MDAwMDAwWjAPMQ0wCwYDVQQDDARob3N0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcD
+    QgAEbM/rdIe3p8Mc/wggh5HRvc+zYcsPaCIeP8LVYlYXvBsLyz/pv0VJjLzqxP8V
+    ZIlLmfG0+Vj1H6GmKCH7ALTVzKMcMBowGAYDVR0RBBEwD4INc3RyYW5nZXIudGVz
+    dDAKBggqhkjOPQQDAgNIADBFAiA/y9bLz0wFnIKxCS2TSZ+IqErtgWyNoryDMUjp
+    evpINQIhALQwwRlaRFiQhz0j12zO3wDTVyznXFiLVE/D6XMUVjuO
+    -----END CERTIFICATE-----
+
+    """
+
+  /// Its key.
+  static let strangerKey = """
+    -----BEGIN PRIVATE KEY-----
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQggiKyYMAkv8gTpH14
+    YuxA5xU2DpeHFPT5qtY/X2cuSeuhRANCAARsz+t0h7enwxz/CCCHkdG9z7Nhyw9o
+    Ih4/wtViVhe8GwvLP+m/RUmMvOrE/xVkiUuZ8bT5WPUfoaYoIfsAtNXM
+    -----END PRIVATE KEY-----
+
+    """
+
+  /// Of `north.test`, from a CA that is not trusted.
+  static let foreign = """
+    -----BEGIN CERTIFICATE-----
+    MIIBTDCB8qADAgECAhR4dODm9Xl0HTtB5VCPY/MhJXNZXTAKBggqhkjOPQQDAjAV
+    MRMwEQYDVQQDDApGb3JlaWduIENBMCAXDTI1MDEwMTAwMDAwMFoYDzIxMjUwMTAx
+    MDAwMDAwWjAPMQ0wCwYDVQQDDARob3N0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcD
+    QgAEkUdlsz5bsXgIGYck4suRP4Bp2NYi2K/rWVgJHhQM1/SwCFe8O7fEDwMjVNaN
+    PgXmUTn1hRdzBnOaot5rrMXEFaMkMCIwIAYDVR0RBBkwF4IKbm9ydGgudGVzdIIJ
+    bG9jYWxob3N0MAoGCCqGSM49BAMCA0kAMEYCIQDWeRmdn6rY3PzuqxLyuKSB7/XM
+    l5jRSUW2BIh609PEpAIhAIrslhdpvfiP6hd1UPk0uZML44RFXym42P8yPj7BhCSP
+    -----END CERTIFICATE-----
+
+    """
+
+  /// Its key.
+  static let foreignKey = """
+    -----BEGIN PRIVATE KEY-----
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgxkGJAsGzcGFf97ow
+    gTbZsXQ4FeBy1kxG+f7zksLrSeKhRANCAASRR2WzPluxeAgZhyTiy5E/gGnY1iLY
+    r+tZWAkeFAzX9LAIV7w7t8QPAyNU1o0+BeZROfWFF3MGc5qi3musxcQV
+    -----END PRIVATE KEY-----
+
+    """
+
+  /// Its time has passed.
+  static let expired = """
+    -----BEGIN CERTIFICATE-----
+    MIIBSTCB8KADAgECAhRcv7WVCsdTXXnl9JoovSbkvBQXyDAKBggqhkjOPQQDAjAV
+    MRMwEQYDVQQDDApUcnVzdGVkIENBMB4XDTI1MDEwMTAwMDAwMFoXDTI1MDYwMTAw
+    MDAwMFowDzENMAsGA1UEAwwEaG9zdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IA
+    BDGxipgMoVuS09fcKC3ousujoS/GJMC1FLMt9v3AGI4AfTNuZ13B8+uy7lAyK0zG
+    bwsGIfizwR0YOtHFZTdExjKjJDAiMCAGA1UdEQQZMBeCCm5vcnRoLnRlc3SCCWxv
+    Y2FsaG9zdDAKBggqhkjOPQQDAgNIADBFAiEA+Sr1ejU2DGGY3AlxflNLbyWztwFY
+    zTVqU5fCFJIQwvUCIC+insC4/PFW/RzNKuB/H4rXmK3qPB5kWGn5KKqY/Oy0
+    -----END CERTIFICATE-----
+
+    """
+
+  /// Its key.
+  static let expiredKey = """
+    -----BEGIN PRIVATE KEY-----
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgqiUO5AYCrviaHl4W
+    F/h+74DqXoIW5B5jhDbOdpXMqJKhRANCAAQxsYqYDKFbktPX3Cgt6LrLo6EvxiTA
+    tRSzLfb9wBiOAH0zbmddwfPrsu5QMitMxm8LBiH4s8EdGDrRxWU3RMYy
+    -----END PRIVATE KEY-----
+
+    """
+
+  /// May not connect, only accept.
+  static let serverOnly = """
+    -----BEGIN CERTIFICATE-----
+    MIIBVTCB/KADAgECAhQYRyXLrqTXIN3Yis1i+GvM+SqXjjAKBggqhkjOPQQDAjAV
+    MRMwEQYDVQQDDApUcnVzdGVkIENBMCAXDTI1MDEwMTAwMDAwMFoYDzIxMjUwMTAx
+    MDAwMDAwWjAPMQ0wCwYDVQQDDARob3N0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcD
+    QgAEO+dtk/Zsz1yglbn4T8BHlsJ0+QZ2Ot9/TOlHVoZjUYxjgrgU1g66j9dd04+H
+    MXltzox9Wdf2O87c7VwGeZfNpaMuMCwwFQYDVR0RBA4wDIIKbm9ydGgudGVzdDAT
+    BgNVHSUEDDAKBggrBgEFBQcDATAKBggqhkjOPQQDAgNIADBFAiBJ/lkZzM/ucHOo
+    CYaIYqV41P7he5Iw/4u0KhVcMZht1wIhAMCqiwFRjigM11RrplHid+/IR0KbHK8N
+    2t7KzY7qZltT
+    -----END CERTIFICATE-----
+
+    """
+
+  /// Its key.
+  static let serverOnlyKey = """
+    -----BEGIN PRIVATE KEY-----
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgS5AxGWst4jG90ePy
+    6ljBHwyZGwo1/ATH5DZkok+kqzyhRANCAAQ7522T9mzPXKCVufhPwEeWwnT5BnY6
+    339M6UdWhmNRjGOCuBTWDrqP113Tj4cxeW3OjH1Z1/Y7ztztXAZ5l82l
+    -----END PRIVATE KEY-----
+
+    """
+
+  /// Has only a common name.
+  static let nameless = """
+    -----BEGIN CERTIFICATE-----
+    MIIBJTCBzKADAgECAhQGLbh1gZvVWfUHGe86vOLZcegNqDAKBggqhkjOPQQDAjAV
+    MRMwEQYDVQQDDApUcnVzdGVkIENBMCAXDTI1MDEwMTAwMDAwMFoYDzIxMjUwMTAx
+    MDAwMDAwWjAPMQ0wCwYDVQQDDARob3N0MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcD
+    QgAEblWBPHHxgEFDrw9kb2Mm/j10jG0GD5Woi2rTOPdgTM9ArdsEBA58sLaxRMqx
+    FxOBUQ51GMtE1OA/sxcY4w1x7jAKBggqhkjOPQQDAgNIADBFAiEArlGk7LTU95Gj
+    wqnT3BXnnngVO5rtKWZ7qhrW+g4etIcCIFeJh4lnMsx7s2HAJSC3yequR+LhXJT9
+    SLLDhVG3hE07
+    -----END CERTIFICATE-----
+
+    """
+
+  /// Its key.
+  static let namelessKey = """
+    -----BEGIN PRIVATE KEY-----
+    MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgNz7mBm3Llknnfeij
+    lU9h277Dt/4LavPae0BKhfI8pBShRANCAARuVYE8cfGAQUOvD2RvYyb+PXSMbQYP
+    laiLatM492BMz0Ct2wQEDnywtrFEyrEXE4FRDnUYy0TU4D+zFxjjDXHu
+    -----END PRIVATE KEY-----
+
+    """
+}

@@ -198,6 +198,7 @@ extension ModelServer {
   private func end(
     _ request: PendingRequest, outcome: KernelError?, undo: Undo?, on connection: PeerConnection
   ) {
+    pace.work(at: request)
     connection.undo = undo
     if request.kind == .enableCapability, outcome == nil {
       for machine in request.machines where host.isDead(machine) { live.markDead(machine) }

@@ -15,6 +15,8 @@ public final class ModelServer {
   let options: ModelServerOptions
   var host: ModelHost
   var connections: [UInt64: PeerConnection] = [:]
+  /// How fast pages are migrated.
+  var pace: PagePace
   private var nextKey: UInt64 = Key.firstConnection
   /// VMs that a request has to itself, and who waits for them.
   var locks = MachineLocks<PeerConnection>()
@@ -39,6 +41,7 @@ public final class ModelServer {
   ) throws(SystemError) {
     self.listener = listener
     self.options = options
+    pace = PagePace(pagesPerSecond: options.pagesPerSecond)
     host = ModelHost(configuration: options.configuration)
     queue = try EventQueue()
     live = try LiveDescriptors()

@@ -11,13 +11,18 @@ public struct ModelServerOptions: Hashable, Sendable {
   /// Whether a caller without CAP_IPC_LOCK can pin no more than its memlock limit, as with a kernel.
   public var mindsMemoryLockLimit: Bool
 
+  /// How many pages the Secure Processor encrypts or takes for a migration in a second; nil for as many as it can.
+  public var pagesPerSecond: UInt64?
+
   public init(
     configuration: ModelConfiguration = ModelConfiguration(), maximumConnections: Int = 8192,
-    maximumDescriptors: Int = 8192, mindsMemoryLockLimit: Bool = true
+    maximumDescriptors: Int = 8192, mindsMemoryLockLimit: Bool = true,
+    pagesPerSecond: UInt64? = nil
   ) {
     self.configuration = configuration
     self.maximumConnections = maximumConnections
     self.maximumDescriptors = maximumDescriptors
     self.mindsMemoryLockLimit = mindsMemoryLockLimit
+    self.pagesPerSecond = pagesPerSecond
   }
 }

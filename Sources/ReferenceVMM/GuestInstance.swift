@@ -15,6 +15,8 @@ final class GuestInstance {
   let names: [String]
   private(set) var machine: any Machine
   let sev: SEVContext?
+  /// What a SEV guest said about its memory; kept by whichever machine runs it.
+  let memoryStatus: MemoryStatus?
   /// What a misbehaving successor copies the guest's RAM from.
   private var original: SharedMapping?
   /// The machine made ahead, into which a guest is taken back (ways `token` and `move`).
@@ -25,8 +27,9 @@ final class GuestInstance {
   private init(
     _ options: VMMOptions, kind: MachineKind, ram: consuming OwnedDescriptor, mapping: SharedMapping,
     devices: MachineDevices, named: consuming DescriptorList, names: [String], machine: any Machine,
-    sev: SEVContext?
+    sev: SEVContext?, memoryStatus: MemoryStatus?
   ) {
+    self.memoryStatus = memoryStatus
     self.options = options
     self.kind = kind
     self.ram = ram
@@ -51,11 +54,36 @@ final class GuestInstance {
     let named = try DescriptorList(duplicating: options.named.map(\.number))
     let sev = options.sev == .model ? try SEVContext.fresh(mapping, options) : nil
     let view = try privateView(sev, mapping, ram, options)
-    let machine = try make(kind, mapping, view, options.configuration, devices, isFresh: true)
+    let memoryStatus = sev == nil ? nil : try options.freshMemoryStatus()
+    let machine = try make(
+      kind, mapping, view, memoryStatus, options.configuration, devices, isFresh: true)
     try sev?.launch()
     return GuestInstance(
       options, kind: kind, ram: ram, mapping: mapping, devices: devices, named: named,
-      names: options.named.map(\.name), machine: machine, sev: sev)
+      names: options.named.map(\.name), machine: machine, sev: sev, memoryStatus: memoryStatus)
+  }
+
+  /// Makes everything for a guest that comes from another host.
+  static func arriving(
+    _ options: VMMOptions, kind: MachineKind, hasEncryptedState: Bool
+  ) throws -> GuestInstance {
+    let ram = try freshRAM(options)
+    let mapping = try SharedMapping(ram, byteCount: options.configuration.ramBytes)
+    try mapping.keepPrivate()
+    let console = try options.console.map { console throws(SystemError) in
+      Console(try open(console))
+    }
+    let devices = MachineDevices(console: console ?? Console())
+    let sev =
+      options.sev == .model
+      ? try SEVContext.incoming(mapping, hasEncryptedState: hasEncryptedState, options) : nil
+    let view = try privateView(sev, mapping, ram, options)
+    let memoryStatus = sev == nil ? nil : MemoryStatus(isOffered: true, saysReady: false)
+    let machine = try make(
+      kind, mapping, view, memoryStatus, options.configuration, devices, isFresh: false)
+    return GuestInstance(
+      options, kind: kind, ram: ram, mapping: mapping, devices: devices, named: DescriptorList(), names: [],
+      machine: machine, sev: sev, memoryStatus: memoryStatus)
   }
 
   private static func freshRAM(_ options: VMMOptions) throws(SystemError) -> OwnedDescriptor {
@@ -117,10 +145,13 @@ final class GuestInstance {
     let devices = MachineDevices(console: console ?? Console(), disk: disk)
     let sev = try facts.map { facts in try SEVContext.target(manifest.way, facts, options) }
     let view = try privateView(sev, mapping, ram, options)
-    let machine = try make(kind, mapping, view, options.configuration, devices, isFresh: false)
+    // What the guest said comes with its state.
+    let memoryStatus = sev == nil ? nil : MemoryStatus(isOffered: false, saysReady: false)
+    let machine = try make(
+      kind, mapping, view, memoryStatus, options.configuration, devices, isFresh: false)
     let instance = GuestInstance(
       options, kind: kind, ram: ram, mapping: mapping, devices: devices, named: named, names: names,
-      machine: machine, sev: sev)
+      machine: machine, sev: sev, memoryStatus: memoryStatus)
     if options.misbehaviour == .copyRAM { instance.original = original }
     return instance
   }
@@ -148,14 +179,16 @@ final class GuestInstance {
 
   /// - Parameter view: How software vCPUs see private memory, one for each; none where they see what is in RAM.
   private static func make(
-    _ kind: MachineKind, _ mapping: SharedMapping, _ view: [PrivateMemory],
+    _ kind: MachineKind, _ mapping: SharedMapping, _ view: [PrivateMemory], _ memoryStatus: MemoryStatus?,
     _ configuration: MachineConfiguration, _ devices: MachineDevices, isFresh: Bool
   ) throws(MachineError) -> any Machine {
     switch (kind, isFresh) {
     case (.software, true):
-      try SoftwareMachine.loadingGuest(into: mapping, configuration, devices: devices, seenThrough: view)
+      try SoftwareMachine.loadingGuest(
+        into: mapping, configuration, devices: devices, seenThrough: view, memoryStatus: memoryStatus)
     case (.software, false):
-      try SoftwareMachine.awaitingGuest(in: mapping, configuration, devices: devices, seenThrough: view)
+      try SoftwareMachine.awaitingGuest(
+        in: mapping, configuration, devices: devices, seenThrough: view, memoryStatus: memoryStatus)
     case (.kvm, true): try KVMMachine.loadingGuest(into: mapping, configuration, devices: devices)
     case (.kvm, false): try KVMMachine.awaitingGuest(in: mapping, configuration, devices: devices)
     }
@@ -209,6 +242,11 @@ final class GuestInstance {
   var features: UInt64 {
     (kind == .kvm ? MachineStateFormat.Feature.kvmVCPUs : MachineStateFormat.Feature.softwareVCPUs)
       | (devices.disk == nil ? 0 : MachineStateFormat.Feature.disk)
+      | (carriesMemoryStatus ? MachineStateFormat.Feature.memoryStatus : 0)
+  }
+
+  private var carriesMemoryStatus: Bool {
+    memoryStatus != nil && kind == .software && options.stateFormat >= 2
   }
 
   private var deviceNames: [String] {
@@ -231,7 +269,8 @@ final class GuestInstance {
     dropTakeBack()
     try sev.makeSpare()
     let view = try Self.privateView(sev, mapping, ram, options, inSpare: true)
-    spare = try Self.make(kind, mapping, view, options.configuration, devices, isFresh: false)
+    spare = try Self.make(
+      kind, mapping, view, memoryStatus, options.configuration, devices, isFresh: false)
   }
 
   func dropTakeBack() {

@@ -100,6 +100,13 @@ public enum ReferenceVMM {
       reads: ReadableFormats(
         name: GuestInstance.formatName, oldest: MachineStateFormat.oldest, newest: options.stateFormat,
         features: MachineStateFormat.knownFeatures))
+    if options.isIncoming {
+      // From here on this process looks at signals itself.
+      early.close()
+      return try IncomingRole(
+        options: options, kind: kind, identity: identity, signals: signals, log: log, patience: patience
+      ).take()
+    }
     let applicant = try Applicant(
       identity, isFresh: options.isFresh, patienceMilliseconds: options.patienceMilliseconds)
     if applicant.isSuccessor { log.status(.waitingForDecision) }

@@ -15,6 +15,8 @@ final class SEVContext {
   let facts: SEVGuestFacts
   private let encryptedVCPUs: Int
   private let modelSocket: String
+  /// Of a guest that is launched here.
+  private let policy: GuestPolicy
 
   var way: Way { handoff.way }
 
@@ -31,8 +33,9 @@ final class SEVContext {
 
   private init(
     session: consuming SEVSession, machine: consuming SEVMachine, handoff: HandoffChoice.Resolution,
-    facts: SEVGuestFacts, encryptedVCPUs: Int, modelSocket: String
+    facts: SEVGuestFacts, encryptedVCPUs: Int, modelSocket: String, policy: GuestPolicy
   ) {
+    self.policy = policy
     self.modelSocket = modelSocket
     self.session = session
     self.machine = machine
@@ -51,7 +54,7 @@ final class SEVContext {
   /// Launches the guest whose image is in its memory: key, measurement, policy.
   func launch() throws(SEVError) {
     try session.register(facts.region, on: machine.vm)
-    try launchStart(facts.hasEncryptedState ? .encryptedState : [])
+    try launchStart(facts.hasEncryptedState ? policy.union(.encryptedState) : policy)
     let image = (GuestImage.bytes.count + 15) & ~15
     try session.launchUpdateData(
       machine.vm, address: facts.region.address + UInt64(GuestABI.imageOffset), byteCount: UInt32(image))
@@ -69,7 +72,7 @@ final class SEVContext {
     return context
   }
 
-  private static func make(
+  static func make(
     _ facts: SEVGuestFacts, isInitialized: Bool, _ options: VMMOptions
   ) throws -> SEVContext {
     var session = try SEVDevice.model(socketPath: options.modelSocket).openSession()
@@ -88,7 +91,7 @@ final class SEVContext {
     try session.openFirmware(at: firmwareNumber)
     return SEVContext(
       session: session, machine: machine, handoff: handoff, facts: facts, encryptedVCPUs: encryptedVCPUs,
-      modelSocket: options.modelSocket)
+      modelSocket: options.modelSocket, policy: options.policy.policy)
   }
 
   /// Goes once through the code of a move while nobody waits for it: out of a VM that is no guest nothing is moved.
@@ -112,13 +115,13 @@ final class SEVContext {
     return try (0..<vcpus).map { _ in
       var duplicates = try DescriptorList(duplicating: [number])
       guard let vm = duplicates.popFirst() else { preconditionFailure("one was duplicated") }
-      return try PrivateMemory(SEVDevice.model(socketPath: modelSocket).openSession(), vm: vm, memory)
+      return try PrivateMemory(device.openSession(), vm: vm, memory)
     }
   }
 
   /// Where the firmware device is in every process that has a guest's VM: whatever way the guest came, and
   /// wherever it goes, its VM keeps this number.
-  private static let firmwareNumber: Int32 = 0
+  static let firmwareNumber: Int32 = 0
 
   private func launchStart(_ policy: GuestPolicy) throws(SEVError) {
     let firmware = OwnedDescriptor(adopting: Self.firmwareNumber)
@@ -166,6 +169,15 @@ final class SEVContext {
 
   /// Unregisters the guest's memory, by the launching process's address, before the VM is closed.
   func retire() throws(SEVError) { try session.unregister(facts.region, on: machine.vm) }
+
+  /// Where this process's SEV commands go.
+  var device: SEVDevice { .model(socketPath: modelSocket) }
+
+  /// Registers the guest's memory in a VM into which it has yet to come.
+  func registerMemory() throws(SEVError) { try session.register(facts.region, on: machine.vm) }
+
+  /// Whether the registers of an SEV-ES guest can be sent to another machine, which no kernel does.
+  func sendsRegisters() throws(SEVError) -> Bool { try session.describeModel()?.hasFirmwareVMSA ?? false }
 
   // MARK: Way token
 

@@ -27,10 +27,13 @@ final class SignalQueue: Sendable {
 
   /// Waits for a signal or for another descriptor.
   func wait(also other: Int32, timeoutNanoseconds: UInt64?) throws(SystemError) {
-    var interests = [
-      Poller.Interest(other), Poller.Interest(ending.descriptor.number),
-      Poller.Interest(reporting.descriptor.number),
-    ]
+    try wait(also: [Poller.Interest(other)], timeoutNanoseconds: timeoutNanoseconds)
+  }
+
+  /// Waits for a signal or for other descriptors.
+  func wait(also others: [Poller.Interest], timeoutNanoseconds: UInt64?) throws(SystemError) {
+    var interests =
+      [Poller.Interest(ending.descriptor.number), Poller.Interest(reporting.descriptor.number)] + others
     _ = try Poller.wait(&interests, timeoutNanoseconds: timeoutNanoseconds)
   }
 

@@ -1,6 +1,7 @@
 import Baton
 import BatonWire
 import LinuxOS
+import RemoteMigration
 import SEVABI
 import Systemd
 
@@ -12,6 +13,8 @@ final class SourceRole {
   let log: VMMLog
   /// The handoff that is being prepared, of which nothing is frozen yet.
   private(set) var attempt: UInt64?
+  /// The migration to another host that is under way and has not departed.
+  var migration: SourceMigration?
   /// What a signal asked for.
   var stop: StopPlan?
   /// Keeps the service manager from killing a guest that waits to be parked.
@@ -40,17 +43,44 @@ final class SourceRole {
       case .report: log.report(instance)
       case nil: break
       }
+      if stop != nil, migration != nil {
+        try giveUp(MigrationFailure(.migrationCancelled, "the source's VMM was asked to stop"), &running)
+      }
       if let stop, let reason = try advance(stop, &running) {
         try end(consume running, reason)
         return .ended
       }
       if let failure = instance.machine.failure { log.sayOnce(.error, "the guest cannot go on: \(failure)") }
-      try signals.wait(
-        also: running.descriptor,
-        timeoutNanoseconds: waitingTime(isConnected: running.descriptor >= 0))
-      guest = consume running
+      guard let migration else {
+        try signals.wait(
+          also: running.descriptor,
+          timeoutNanoseconds: waitingTime(isConnected: running.descriptor >= 0))
+        guest = consume running
+        continue
+      }
+      switch try step(migration, consume running) {
+      case .goesOn(let next): guest = try pause(self.migration, consume next)
+      case .over(let outcome): return outcome
+      }
     }
     return .failed
+  }
+
+  /// Waits for whatever comes next while a migration is under way.
+  private func pause(
+    _ migration: SourceMigration?, _ running: consuming RunningGuest
+  ) throws -> RunningGuest {
+    guard let migration else { return running }
+    let interest = migration.outgoing.interest
+    let times = [
+      migration.outgoing.waitNanoseconds, waitingTime(isConnected: running.descriptor >= 0) ?? .max,
+    ]
+    try signals.wait(
+      also: [
+        Poller.Interest(running.descriptor),
+        Poller.Interest(interest.number, readable: true, writable: interest.writes),
+      ], timeoutNanoseconds: times.min())
+    return running
   }
 
   private func carryOut(
@@ -65,6 +95,10 @@ final class SourceRole {
     case .preflight: try guest.report(Preflight(instance).checks())
     case .release(let refusal): return .over(release(refusal))
     case .freeze(let handoff): return try handOver(guest, handoff)
+    case .migrate(let order): try begin(order, &guest)
+    case .cancelMigration(let id):
+      let failure = MigrationFailure(.migrationCancelled, "an operator ended the migration")
+      if migration?.id == id { try giveUp(failure, &guest) } else { try stay(id, failure, &guest) }
     }
     return .goesOn(guest)
   }
@@ -252,7 +286,7 @@ final class SourceRole {
     }
   }
 
-  private func resume(_ machine: any Machine) {
+  func resume(_ machine: any Machine) {
     do {
       try machine.resume()
     } catch {
@@ -262,7 +296,7 @@ final class SourceRole {
 
   // MARK: Ends
 
-  private func release(_ refusal: Refusal?) -> VMMOutcome {
+  func release(_ refusal: Refusal?) -> VMMOutcome {
     CrashPoint.sourceReleased.reached()
     if instance.options.misbehaviour == .runAfterRelease {
       log.event("misbehaving")

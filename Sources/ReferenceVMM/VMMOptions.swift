@@ -47,6 +47,24 @@ public struct VMMOptions: Sendable {
   /// The state format to say and write; older ones serve tests of going back.
   public var stateFormat: UInt16
   public var misbehaviour: Misbehaviour?
+  /// Wait for a guest that comes from another host.
+  public var isIncoming: Bool
+  /// Socket of the remote sidecar, baton-remote.
+  public var remoteSocket: String
+  /// How long a peer on another host may be silent, milliseconds.
+  public var linkTimeoutMilliseconds: UInt64
+  /// Accept a target whose certificates end in the test root of the SEV model. It is the model that makes such
+  /// guests, so that nothing is lost by it.
+  public var trustsModelRoot: Bool
+  /// What the owner of a fresh SEV guest demands; SEV-ES is added where ``encryptsState`` says so.
+  public var policy: SEVPolicyBits
+  /// Tell a fresh SEV guest by CPUID that it may be migrated.
+  public var offersMigration: Bool
+  /// The variable store of the firmware that a fresh SEV guest boots with; nil for none, as with a kernel that is
+  /// booted directly.
+  public var uefiVariables: String?
+  /// Whether a fresh SEV guest ever says that it is ready for migration.
+  public var guestAgrees: Bool
 
   /// Version and build id of this program: `baton-vmm 0.1.0 build-id 5b90b7…`.
   public static let ownBuild =
@@ -68,5 +86,12 @@ public struct VMMOptions: Sendable {
     build = Self.ownBuild
     patienceMilliseconds = 60_000
     stateFormat = MachineStateFormat.current
+    isIncoming = false
+    remoteSocket = "/run/baton/remote.sock"
+    linkTimeoutMilliseconds = 10_000
+    trustsModelRoot = true
+    policy = SEVPolicyBits()
+    offersMigration = true
+    guestAgrees = true
   }
 }

@@ -11,6 +11,11 @@ enum VMMStatus: Hashable, Sendable {
   case runningAnew(epoch: UInt64)
   case offered(handoff: UInt64)
   case waitingForAttempt(handoff: UInt64)
+  case migrating(host: String)
+  case departed(host: String)
+  case waitingForSource
+  case receiving(peer: String)
+  case waitingForReceipt(peer: String)
   case parking
   case ending
   case released
@@ -33,6 +38,12 @@ enum VMMStatus: Hashable, Sendable {
     case .runningAnew(let epoch): "running in epoch \(epoch), started anew"
     case .offered(let handoff): "handing over: handoff \(handoff) is under way, the guest runs here"
     case .waitingForAttempt(let handoff): "stopping: waiting for the end of handoff \(handoff)"
+    case .migrating(let host): "being migrated to \(host), the guest runs here"
+    case .departed(let host): "migrated: the guest was given up here for \(host)"
+    case .waitingForSource: "waiting for the guest to come from another host"
+    case .receiving(let peer): "receiving the guest from \(peer); it runs there"
+    case .waitingForReceipt(let peer):
+      "the guest from \(peer) is all here and waits paused until it is given up there"
     case .parking: "restarting: waiting for the registry to take the guest into custody"
     case .ending: "ending the guest"
     case .released: "handed over: the guest is with its successor"

@@ -7,6 +7,9 @@ extension HandoffChoice: ExpressibleByArgument {}
 extension VMMOptions.Misbehaviour: ExpressibleByArgument {}
 extension MachineKindChoice: ExpressibleByArgument {}
 extension HugePages: ExpressibleByArgument {}
+extension SEVPolicyBits: ExpressibleByArgument {
+  public init?(argument: String) { self.init(text: argument) }
+}
 extension ByteCount: ExpressibleByArgument {
   public init?(argument: String) { self.init(text: argument) }
 }
@@ -82,6 +85,12 @@ struct BatonVMM: ParsableCommand {
   @Option(help: "How much of the time each software vCPU works, in percent. (default: 100)")
   var duty: Int?
 
+  @Option(
+    help: ArgumentHelp(
+      "Software vCPUs write only so much of the guest's RAM again and again, the rest once, and check all of it.",
+      valueName: "size"))
+  var workingSet: ByteCount?
+
   @Option(help: "How long to wait for the registry and its decisions, in milliseconds. (default: 60000)")
   var patience: UInt64?
 
@@ -97,6 +106,45 @@ struct BatonVMM: ParsableCommand {
   @Flag(help: "Insist on being the first owner.")
   var fresh = false
 
+  @Flag(
+    help: """
+      Wait for the guest to come from another host (batonctl migrate there); then own it like any other VMM.
+      """)
+  var incoming = false
+
+  @Option(
+    help: "Socket of the sidecar to other hosts, baton-remote. (default: /run/baton/remote.sock)")
+  var remoteSocket: String?
+
+  @Option(help: "How long a VMM on another host may be silent, in milliseconds. (default: 10000)")
+  var linkTimeout: UInt64?
+
+  @Flag(
+    inversion: .prefixedNo,
+    help: """
+      Send a guest of the SEV model to a platform whose certificates end in the model's test root; on, since the \
+      model's guests have no other.
+      """)
+  var trustModelRoot = true
+
+  @Option(
+    help: ArgumentHelp(
+      "Policy of a fresh SEV guest, in hexadecimal: NODBG 1, NOKS 2, NOSEND 8, DOMAIN 10, SEV 20.",
+      valueName: "bits"))
+  var sevPolicy: SEVPolicyBits?
+
+  @Flag(help: "Do not tell a fresh SEV guest that it may be migrated (CPUID), so that it cannot be.")
+  var noMigrationFeature = false
+
+  @Option(
+    help: ArgumentHelp(
+      "UEFI variable store that a fresh SEV guest boots with, a file of OVMF: its firmware has to agree to a migration.",
+      valueName: "file"))
+  var uefiVariables: String?
+
+  @Flag(help: .hidden)
+  var guestNotReady = false
+
   @Option(help: .hidden)
   var misbehave: VMMOptions.Misbehaviour?
 
@@ -104,6 +152,8 @@ struct BatonVMM: ParsableCommand {
     if sevEs, sev == VMMOptions.SEVChoice.none || sev == nil && !settingsFromEnvironment {
       throw ValidationError("--sev-es needs a SEV guest: --sev model")
     }
+    if incoming, fresh { throw ValidationError("--incoming and --fresh exclude each other") }
+    if let linkTimeout, linkTimeout == 0 { throw ValidationError("--link-timeout must not be 0") }
   }
 
   func run() throws {
@@ -126,6 +176,7 @@ struct BatonVMM: ParsableCommand {
     options.configuration.ramBytes = memory?.bytes ?? options.configuration.ramBytes
     options.configuration.vcpuCount = vcpus ?? options.configuration.vcpuCount
     options.configuration.dutyPercent = duty ?? options.configuration.dutyPercent
+    options.configuration.workingSetBytes = workingSet?.bytes
     options.pages = hugepages?.pages ?? options.pages
     options.kind = vcpu ?? options.kind
     options.sev = sev ?? options.sev
@@ -143,6 +194,14 @@ struct BatonVMM: ParsableCommand {
     options.patienceMilliseconds = patience ?? options.patienceMilliseconds
     options.stateFormat = stateFormat ?? options.stateFormat
     options.misbehaviour = misbehave ?? options.misbehaviour
+    options.isIncoming = incoming
+    options.remoteSocket = remoteSocket ?? options.remoteSocket
+    options.linkTimeoutMilliseconds = linkTimeout ?? options.linkTimeoutMilliseconds
+    options.trustsModelRoot = trustModelRoot
+    options.policy = sevPolicy ?? options.policy
+    options.offersMigration = !noMigrationFeature
+    options.uefiVariables = uefiVariables
+    options.guestAgrees = !guestNotReady
     return options
   }
 }

@@ -74,6 +74,14 @@ struct MachineOptions: ParsableArguments {
       """, valueName: "count"))
   var processorStopsAfter: UInt64?
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      How many pages the Secure Processor sends or receives in a second, as SEND_UPDATE_DATA and RECEIVE_UPDATE_DATA \
+      do; real ones manage 350 to 450. Without it as many as this machine can.
+      """, valueName: "count"))
+  var pagesPerSecond: UInt64?
+
   var processor: ProcessorHealth {
     if withoutProcessor { return .absent }
     return processorStopsAfter.map { .stops(after: $0) } ?? .healthy
@@ -88,6 +96,9 @@ struct MachineOptions: ParsableArguments {
   func validate() throws {
     guard !withoutProcessor || processorStopsAfter == nil else {
       throw ValidationError("--without-processor and --processor-stops-after exclude each other")
+    }
+    if let pagesPerSecond, !(1...1_000_000).contains(pagesPerSecond) {
+      throw ValidationError("--pages-per-second must be from 1 to 1000000")
     }
     guard (1...65535).contains(asids) else { throw ValidationError("--asids must be from 1 to 65535") }
     guard esAsids <= 65535 else { throw ValidationError("--es-asids must be at most 65535") }

@@ -53,7 +53,8 @@ struct ModelDaemon: ParsableCommand {
       listener: listener,
       options: ModelServerOptions(
         configuration: modelConfiguration, maximumConnections: machine.maximumConnections,
-        maximumDescriptors: machine.maximumVms, mindsMemoryLockLimit: !machine.noMemlock))
+        maximumDescriptors: machine.maximumVms, mindsMemoryLockLimit: !machine.noMemlock,
+        pagesPerSecond: machine.pagesPerSecond))
     StandardError.print(
       "sevmodeld: ready on \(socket ?? "a socket that was passed"), kernel \(kernel.profile.rawValue), \(machine.asids) address-space "
         + "identifiers and \(machine.esAsids) for SEV-ES")

@@ -47,6 +47,9 @@ enum GuestLoader {
     set(Header.pacing, configuration.dutyPercent < 100 ? UInt64(configuration.dutyPercent) : 0)
     set(Header.hasKVMClock, hasKVMClock ? 1 : 0)
     set(Header.diskSequence, 1)
+    if kind == .software, let bytes = configuration.workingSetBytes {
+      set(SoftwareVCPU.workingSetWord, UInt64(max(1, bytes / GuestABI.pageBytes)))
+    }
     memory.write(
       GuestABI.consoleLine(0), at: GuestABI.headerOffset + Header.consoleLine)
     for vcpu in 0..<configuration.vcpuCount {

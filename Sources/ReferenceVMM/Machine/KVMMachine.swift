@@ -1,6 +1,7 @@
 import GuestImage
 public import KVM
 public import LinuxOS
+public import RemoteMigration
 import Synchronization
 
 /// A machine with real vCPUs of `/dev/kvm`.
@@ -17,6 +18,8 @@ public final class KVMMachine: Machine {
   private let threads: [OSThread]
   private let current: Mutex<MachinePhase>
   private let honoursTSCOffset: Bool
+  /// What was written by the guest and nobody has taken yet.
+  private let written: Mutex<KVMDirtyPages>
   /// What ``restore(_:)`` left for ``run()``: it makes KVM write guest RAM.
   private let unattached = Mutex<[KVMVCPUState]>([])
   private let timeRemarks = Mutex<[String]>([])
@@ -58,11 +61,12 @@ public final class KVMMachine: Machine {
     let board = KVMBoard(devices: devices)
     self.board = board
     let vm: KVMVirtualMachine
+    let slots = Self.memorySlots(memory, configuration)
+    written = Mutex(KVMDirtyPages(slots))
     do throws(KVMError) {
       try KVMVCPU.prepareKicks()
       vm = try KVMVirtualMachine(
-        try KVMSystem(), vcpuCount: configuration.vcpuCount,
-        memory: Self.memorySlots(memory, configuration), trace: trace)
+        try KVMSystem(), vcpuCount: configuration.vcpuCount, memory: slots, trace: trace)
       honoursTSCOffset = vm.honoursTSCOffset()
     } catch { throw .kvm(error) }
     self.vm = vm
@@ -322,6 +326,36 @@ public final class KVMMachine: Machine {
   }
 
   public func report() throws(MachineError) -> GuestReport { try GuestReport(reading: memory) }
+
+  // MARK: Dirty pages
+
+  public func startDirtyLog() throws(MachineError) {
+    do throws(KVMError) { try vm.startDirtyLog() } catch { throw .kvm(error) }
+    written.withLock { $0.removeAll() }
+  }
+
+  public func takeDirtyPages(into pages: inout PageBitmap) throws(MachineError) {
+    try written.withLock { (written) throws(MachineError) in
+      do throws(KVMError) { try vm.collectDirtyPages(into: &written) } catch { throw .kvm(error) }
+      written.forEachRun { run in
+        for frame in run {
+          pages.insert(Self.page(ofFrame: Int(frame)))
+        }
+      }
+      written.removeAll()
+    }
+  }
+
+  /// Where in RAM a frame lies that KVM has memory for.
+  private static func page(ofFrame frame: Int) -> Int {
+    let low = GuestABI.lowBytes / GuestABI.pageBytes
+    return frame < low ? frame : frame - GuestABI.holeBytes / GuestABI.pageBytes
+  }
+
+  public func stopDirtyLog() {
+    // What it costs to leave it on is the guest's speed alone.
+    try? vm.stopDirtyLog()
+  }
 
   public func end() {
     stop()

@@ -45,6 +45,10 @@ final class KVMVCPUThread: Sendable {
         switch exit {
         case .output(let port, let bytes): board.output(port, bytes, permission, gate)
         case .input, .interrupted: break
+        case .hypercall, .readMSR, .writeMSR:
+          // Nothing asks KVM to leave these to the VMM.
+          throw KVMError(
+            .run, on: "vCPU \(vcpu.index)", code: 0, detail: "the guest was left for \(exit), unasked")
         case .failed(let reason, let detail):
           throw KVMError(
             .run, on: "vCPU \(vcpu.index)", code: 0,

@@ -1,3 +1,5 @@
+public import RemoteMigration
+
 /// A guest's vCPUs and devices in this process.
 ///
 /// A machine is made before it is needed: with a freshly loaded guest, or waiting as the successor
@@ -58,6 +60,19 @@ public protocol Machine: AnyObject, Sendable {
 
   /// What the operator should know about the guest's time on this host; empty when all is well.
   var remarks: [String] { get }
+
+  /// Begins to note which pages of guest RAM are written, from now on, for a migration to another host.
+  ///
+  /// - Complexity: Software vCPUs stand still for some microseconds; KVM writes to every page again.
+  func startDirtyLog() throws(MachineError)
+
+  /// Adds the pages that were written since the last call to `pages`, by their place in RAM, and forgets them here.
+  ///
+  /// A page that is being written just now is in this call or in the next one; after ``stop()`` nothing is missing.
+  func takeDirtyPages(into pages: inout PageBitmap) throws(MachineError)
+
+  /// Notes nothing any more.
+  func stopDirtyLog()
 
   /// What the guest says about itself, from its RAM.
   func report() throws(MachineError) -> GuestReport

@@ -16,6 +16,9 @@ public struct MachineConfiguration: Hashable, Sendable {
   public var timerPeriodNanoseconds: UInt64
   /// KVM: how many test pages are spread over all RAM. Software vCPUs test every page.
   public var kvmTestPages: Int
+  /// Software vCPUs: they write only so many bytes of their test pages again and again, the others once, and check
+  /// all; nil for all.
+  public var workingSetBytes: Int?
 
   public init(
     ramBytes: Int, vcpuCount: Int, dutyPercent: Int = 100,

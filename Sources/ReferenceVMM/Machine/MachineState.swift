@@ -16,6 +16,8 @@ public struct MachineState: Hashable, Sendable {
     case kvmVCPU = 3
     /// Interrupt controllers, PIT and clock of a KVM VM.
     case kvmBoard = 4
+    /// What a guest with encrypted memory said about its pages.
+    case memoryStatus = 5
   }
 
   /// A section's place: what it holds, and of which vCPU (0 for those of the whole machine).
@@ -51,6 +53,8 @@ public struct MachineState: Hashable, Sendable {
   mutating func add(_ section: Section, index: Int = 0, _ bytes: [UInt8]) {
     sections.append((Key(section: section, index: index), bytes))
   }
+
+  func has(_ section: Section) -> Bool { sections.contains { $0.key.section == section } }
 
   func bytes(of section: Section, index: Int = 0) throws(MachineStateError) -> [UInt8] {
     let key = Key(section: section, index: index)

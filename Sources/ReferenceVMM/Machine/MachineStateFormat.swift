@@ -14,11 +14,14 @@ public enum MachineStateFormat {
     public static let disk: UInt64 = 1 << 2
     /// Console output is waiting (format 2).
     public static let pendingConsole: UInt64 = 1 << 3
+    /// The guest's memory is encrypted, and it has said which pages are shared (format 2).
+    public static let memoryStatus: UInt64 = 1 << 4
   }
 
   /// Every feature this binary reads.
   public static let knownFeatures: UInt64 =
     Feature.softwareVCPUs | Feature.kvmVCPUs | Feature.disk | Feature.pendingConsole
+    | Feature.memoryStatus
 
   /// Whether this binary reads state of that format with those features (preflight asks this for
   /// the other binary's numbers).

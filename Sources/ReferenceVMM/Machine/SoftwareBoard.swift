@@ -6,6 +6,7 @@ import Synchronization
 final class SoftwareBoard: Sendable {
   private let memory: SharedMapping
   private let devices: MachineDevices
+  private let dirtyLog: DirtyLog
   /// 1 once a vCPU has executed its first instruction since the last order to run.
   private let hasRun = FutexWord(0)
   /// Whether console output waits for the reader: the guest says nothing new meanwhile.
@@ -13,9 +14,10 @@ final class SoftwareBoard: Sendable {
   /// The board's own copy of the sequences; the guest's words in RAM must agree with it.
   private let sequences = Mutex<(console: UInt64, disk: UInt64)>((0, 1))
 
-  init(memory: SharedMapping, devices: MachineDevices) {
+  init(memory: SharedMapping, devices: MachineDevices, dirtyLog: DirtyLog) {
     self.memory = memory
     self.devices = devices
+    self.dirtyLog = dirtyLog
   }
 
   func expectFirstInstruction() { hasRun.value = 0 }
@@ -73,6 +75,8 @@ final class SoftwareBoard: Sendable {
     }
 
     compareClocks(now: now, clock: now &+ clockOffset)
+    // After everything that was written to it.
+    dirtyLog.note(GuestABI.headerOffset)
   }
 
   /// The guest's clock travels as an offset, its ticks do not: both must have moved equally far.

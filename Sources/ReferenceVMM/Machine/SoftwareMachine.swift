@@ -1,4 +1,7 @@
+import EncryptionStatus
 public import LinuxOS
+import MigrationCore
+public import RemoteMigration
 import Synchronization
 
 /// A machine whose vCPUs are threads that really write and check guest RAM all the time.
@@ -10,6 +13,9 @@ public final class SoftwareMachine: Machine {
   private let memory: SharedMapping
   private let devices: MachineDevices
   private let board: SoftwareBoard
+  private let dirtyLog: DirtyLog
+  /// nil for a guest whose memory is not encrypted.
+  let memoryStatus: MemoryStatus?
   private let vcpus: [SoftwareVCPU]
   private let threads: [OSThread]
   private let current: Mutex<MachinePhase>
@@ -26,9 +32,10 @@ public final class SoftwareMachine: Machine {
   /// - Parameter privateMemory: How each vCPU sees its memory; none where it sees what is in RAM.
   static func loadingGuest(
     into memory: SharedMapping, _ configuration: MachineConfiguration, devices: MachineDevices,
-    seenThrough privateMemory: [PrivateMemory]
+    seenThrough privateMemory: [PrivateMemory], memoryStatus: MemoryStatus? = nil
   ) throws(MachineError) -> SoftwareMachine {
-    let machine = try SoftwareMachine(memory, privateMemory, configuration, devices, phase: .loaded)
+    let machine = try SoftwareMachine(
+      memory, privateMemory, memoryStatus, configuration, devices, phase: .loaded)
     GuestLoader.load(
       into: memory, configuration, kind: .software, tickKilohertz: 1_000_000,
       hasDisk: devices.disk != nil, hasKVMClock: true)
@@ -39,31 +46,34 @@ public final class SoftwareMachine: Machine {
   public static func awaitingGuest(
     in memory: SharedMapping, _ configuration: MachineConfiguration, devices: MachineDevices
   ) throws(MachineError) -> SoftwareMachine {
-    try SoftwareMachine(memory, [], configuration, devices, phase: .prepared)
+    try SoftwareMachine(memory, [], nil, configuration, devices, phase: .prepared)
   }
 
   /// - Parameter privateMemory: How each vCPU sees its memory; none where it sees what is in RAM.
   static func awaitingGuest(
     in memory: SharedMapping, _ configuration: MachineConfiguration, devices: MachineDevices,
-    seenThrough privateMemory: [PrivateMemory]
+    seenThrough privateMemory: [PrivateMemory], memoryStatus: MemoryStatus? = nil
   ) throws(MachineError) -> SoftwareMachine {
-    try SoftwareMachine(memory, privateMemory, configuration, devices, phase: .prepared)
+    try SoftwareMachine(memory, privateMemory, memoryStatus, configuration, devices, phase: .prepared)
   }
 
   private init(
-    _ memory: SharedMapping, _ privateMemory: [PrivateMemory], _ configuration: MachineConfiguration,
-    _ devices: MachineDevices, phase: MachinePhase
+    _ memory: SharedMapping, _ privateMemory: [PrivateMemory], _ memoryStatus: MemoryStatus?,
+    _ configuration: MachineConfiguration, _ devices: MachineDevices, phase: MachinePhase
   ) throws(MachineError) {
     try configuration.validate(mappedBytes: memory.byteCount)
     self.memory = memory
     self.configuration = configuration
     self.devices = devices
-    let board = SoftwareBoard(memory: memory, devices: devices)
+    let dirtyLog = DirtyLog(memory)
+    self.dirtyLog = dirtyLog
+    self.memoryStatus = memoryStatus
+    let board = SoftwareBoard(memory: memory, devices: devices, dirtyLog: dirtyLog)
     self.board = board
     let vcpus = (0..<configuration.vcpuCount).map {
       SoftwareVCPU(
         index: $0, memory: memory, privateMemory: $0 < privateMemory.count ? privateMemory[$0] : nil,
-        board: board, configuration: configuration)
+        board: board, dirtyLog: dirtyLog, memoryStatus: memoryStatus, configuration: configuration)
     }
     self.vcpus = vcpus
     var threads: [OSThread] = []
@@ -133,11 +143,15 @@ public final class SoftwareMachine: Machine {
 
   private func encodedState(_ format: UInt16) throws(MachineStateError) -> [UInt8] {
     let deviceState = board.save(format: format)
+    // Format 1 has no place for it: its readers know of no migration.
+    let carriesMemoryStatus = memoryStatus != nil && format >= 2
     var state = MachineState(
       format: format, kind: .software,
-      features: MachineStateFormat.Feature.softwareVCPUs | devices.features(deviceState),
+      features: MachineStateFormat.Feature.softwareVCPUs | devices.features(deviceState)
+        | (carriesMemoryStatus ? MachineStateFormat.Feature.memoryStatus : 0),
       ramBytes: UInt64(configuration.ramBytes), vcpuCount: configuration.vcpuCount)
     state.add(.devices, try deviceState.encoded(format: format))
+    if carriesMemoryStatus, let memoryStatus { state.add(.memoryStatus, memoryStatus.value.encoded()) }
     for vcpu in vcpus {
       state.add(.softwareVCPU, index: vcpu.index, vcpu.registers.withLock { $0.encoded() })
     }
@@ -150,20 +164,25 @@ public final class SoftwareMachine: Machine {
         throw .wrongPhase(attempted: "take a guest's state", phase: phase)
       }
       try GuestLoader.check(memory, configuration)
-      let decoded: (devices: DeviceState, vcpus: [SoftwareVCPU.Registers])
+      let decoded: DecodedState
       do throws(MachineStateError) {
         decoded = try decodedState(bytes)
         for (vcpu, value) in zip(vcpus, decoded.vcpus) { try vcpu.check(value) }
       } catch { throw .state(error) }
       for (vcpu, value) in zip(vcpus, decoded.vcpus) { vcpu.registers.withLock { $0 = value } }
+      if let status = decoded.memoryStatus { memoryStatus?.value = status }
       board.restore(decoded.devices)
       phase = .restored
     }
   }
 
-  private func decodedState(
-    _ bytes: [UInt8]
-  ) throws(MachineStateError) -> (devices: DeviceState, vcpus: [SoftwareVCPU.Registers]) {
+  private struct DecodedState {
+    var devices: DeviceState
+    var vcpus: [SoftwareVCPU.Registers]
+    var memoryStatus: MemoryEncryptionStatus?
+  }
+
+  private func decodedState(_ bytes: [UInt8]) throws(MachineStateError) -> DecodedState {
     let state = try MachineState(decoding: bytes, for: .software, configuration)
     try devices.check(state)
     let deviceState = try DeviceState(decoding: state.bytes(of: .devices), format: state.format)
@@ -172,7 +191,18 @@ public final class SoftwareMachine: Machine {
       registers.append(
         try SoftwareVCPU.Registers(decoding: state.bytes(of: .softwareVCPU, index: vcpu.index)))
     }
-    return (deviceState, registers)
+    return DecodedState(
+      devices: deviceState, vcpus: registers, memoryStatus: try decodedMemoryStatus(state))
+  }
+
+  private func decodedMemoryStatus(
+    _ state: MachineState
+  ) throws(MachineStateError) -> MemoryEncryptionStatus? {
+    guard state.has(.memoryStatus) else { return nil }
+    let bytes = try state.bytes(of: .memoryStatus)
+    do throws(SharedRegionsError) { return try MemoryEncryptionStatus(decoding: bytes) } catch {
+      throw .implausible("what the guest said about its memory: \(error)")
+    }
   }
 
   public var firstInstruction: UInt64? {
@@ -210,6 +240,23 @@ public final class SoftwareMachine: Machine {
   public var remarks: [String] { [] }
 
   public func report() throws(MachineError) -> GuestReport { try GuestReport(reading: memory) }
+
+  // MARK: Dirty pages
+
+  public func startDirtyLog() throws(MachineError) {
+    // What a vCPU wrote before it looked at the log must be in memory before somebody copies it, and no vCPU has a
+    // barrier to spare for a log that is off nearly always: so they stand still for a moment.
+    let wasRunning = phase == .running
+    stop()
+    dirtyLog.start()
+    if wasRunning { try resume() }
+  }
+
+  public func takeDirtyPages(into pages: inout PageBitmap) throws(MachineError) {
+    dirtyLog.take(into: &pages)
+  }
+
+  public func stopDirtyLog() { dirtyLog.stop() }
 
   public func end() {
     stop()

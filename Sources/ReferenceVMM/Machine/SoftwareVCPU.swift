@@ -64,17 +64,21 @@ final class SoftwareVCPU: Sendable {
   /// Why it stands still although it may run.
   private let trouble = Mutex<SEVError?>(nil)
   private let board: SoftwareBoard
+  private let dirtyLog: DirtyLog
+  private let memoryStatus: MemoryStatus?
   private let page: Int
   private let dutyPercent: UInt64
 
   init(
     index: Int, memory: SharedMapping, privateMemory: PrivateMemory?, board: SoftwareBoard,
-    configuration: MachineConfiguration
+    dirtyLog: DirtyLog, memoryStatus: MemoryStatus?, configuration: MachineConfiguration
   ) {
     self.index = index
     self.memory = memory
     self.privateMemory = privateMemory
     self.board = board
+    self.dirtyLog = dirtyLog
+    self.memoryStatus = memoryStatus
     page = GuestABI.vcpuPagesOffset + index * GuestABI.pageBytes
     dutyPercent = UInt64(configuration.dutyPercent)
     var initial = Registers()
@@ -109,9 +113,11 @@ final class SoftwareVCPU: Sendable {
 
   private func run(_ registers: inout Registers, _ permission: VCPUGate.Permission) {
     let parameters = Parameters(memory)
+    if index == 0, registers.counter == 0 { memoryStatus?.guestStarts() }
     let first = MonotonicClock.now()
     store(GuestABI.VCPU.resumeStamp, first)
     store(GuestABI.VCPU.started, 1)
+    dirtyLog.note(page)
     feltPause.store(
       registers.lastStamp == 0 ? 0 : first &- registers.lastStamp, ordering: .relaxed)
     firstStamp.store(first, ordering: .releasing)
@@ -137,6 +143,9 @@ final class SoftwareVCPU: Sendable {
     lastStamp.store(MonotonicClock.now(), ordering: .releasing)
   }
 
+  /// A word of the header page that only software vCPUs know: how many pages they write in every pass; 0 is all.
+  static let workingSetWord = 0x78
+
   /// A paced vCPU works so long in one piece.
   private static let burstNanoseconds: UInt64 = 100_000
 
@@ -147,6 +156,8 @@ final class SoftwareVCPU: Sendable {
     let pageCount: UInt64
     let vcpuCount: UInt64
     let timerPeriod: UInt64
+    /// Pages from this one on are written in the first pass only.
+    let workingSet: UInt64
 
     init(_ memory: SharedMapping) {
       func header(_ word: Int) -> UInt64 { memory.load64(at: GuestABI.headerOffset + word) }
@@ -155,6 +166,8 @@ final class SoftwareVCPU: Sendable {
       pageCount = header(GuestABI.Header.pageCount)
       vcpuCount = header(GuestABI.Header.vcpuCount)
       timerPeriod = header(GuestABI.Header.timerPeriod)
+      let pages = header(SoftwareVCPU.workingSetWord)
+      workingSet = pages == 0 ? .max : pages
     }
   }
 
@@ -204,13 +217,20 @@ final class SoftwareVCPU: Sendable {
     store(GuestABI.VCPU.cursor, registers.cursor)
 
     if index == 0 { board.iterate(now: now, clockOffset: registers.clockOffset) }
+    // After everything that was written to it.
+    dirtyLog.note(page)
   }
 
   /// Checks that the page holds exactly what the pass before wrote, then writes this pass.
   private func testPage(_ registers: Registers, _ parameters: Parameters) throws(SEVError) {
     let offset = parameters.firstPage + Int(registers.cursor) * parameters.stride
+    let isRest = registers.cursor >= parameters.workingSet
     if registers.generation > 1 {
-      count(try holds(registers.cursor, registers.generation - 1, at: offset), offset)
+      count(try holds(registers.cursor, isRest ? 1 : registers.generation - 1, at: offset), offset)
+    }
+    if isRest, registers.generation > 1 {
+      if let privateMemory, registers.cursor == UInt64(index) { try checkImage(privateMemory) }
+      return
     }
     if let privateMemory {
       if registers.cursor == UInt64(index) { try checkImage(privateMemory) }
@@ -218,6 +238,7 @@ final class SoftwareVCPU: Sendable {
     } else {
       TestPage.fill(memory, at: offset, index: registers.cursor, registers.generation)
     }
+    dirtyLog.note(offset)
     increment(GuestABI.VCPU.pagesWritten)
   }
 

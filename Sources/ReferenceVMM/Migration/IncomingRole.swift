@@ -1,0 +1,354 @@
+import Baton
+import BatonWire
+import LinuxOS
+import MigrationCore
+import RemoteMigration
+import Systemd
+
+/// The VMM as the target of a migration: it waits for the guest, receives it, and runs it once its registry says so.
+///
+/// A migration that comes to nothing costs nothing: the next one is waited for. The exception is an arrival that
+/// is complete, with which only the registry may end.
+final class IncomingRole {
+  private let options: VMMOptions
+  private let kind: MachineKind
+  private let identity: VMMIdentity
+  private let signals: SignalQueue
+  private let log: VMMLog
+  private let patience: TimeoutExtension
+
+  init(
+    options: VMMOptions, kind: MachineKind, identity: VMMIdentity, signals: SignalQueue, log: VMMLog,
+    patience: TimeoutExtension
+  ) {
+    self.options = options
+    self.kind = kind
+    self.identity = identity
+    self.signals = signals
+    self.log = log
+    self.patience = patience
+  }
+
+  /// Waits for the guest and owns it from then on.
+  func take() throws -> VMMOutcome {
+    while true {
+      let arrival = Arrival(self)
+      switch try arrival.run() {
+      case .again: continue
+      case .over(let outcome): return outcome
+      case .runs(let running, let instance):
+        ServiceManager.ready(status: VMMStatus.running(epoch: running.epoch).text)
+        patience.stop()
+        return try SourceRole(instance: instance, signals: signals, log: log).own(running)
+      }
+    }
+  }
+
+  private enum End: ~Copyable {
+    case again
+    case over(VMMOutcome)
+    case runs(RunningGuest, GuestInstance)
+  }
+
+  /// One source, from waiting for it to running its guest.
+  private final class Arrival {
+    private let role: IncomingRole
+    private var options: VMMOptions { role.options }
+    private var log: VMMLog { role.log }
+    private var incoming: IncomingMigration?
+    private var instance: GuestInstance?
+    private var arriving: ArrivingGuest?
+    private var arrived: ArrivedGuest?
+    private var manifest: Manifest?
+    private var peer = ""
+    private var id: MigrationID?
+    private var wasShownWrongReceipt = false
+
+    init(_ role: IncomingRole) { self.role = role }
+
+    func run() throws -> End {
+      if let end = try connect() { return end }
+      while true {
+        if let outcome = signalled() { return .over(outcome) }
+        if let end = try askRegistry() { return end }
+        do throws(MigrationFailure) {
+          if let event = try incoming?.step() {
+            if let end = try take(event) { return end }
+            continue
+          }
+        } catch {
+          // What is complete waits for the registry, whatever becomes of the link.
+          guard arrivedHolds else { return try fail(error) }
+          log.say(.warning, "\(error.text); the guest waits paused here until it is settled: \(settling)")
+          incoming?.abandon(nil)
+          incoming = nil
+        }
+        try pause()
+      }
+    }
+
+    private var arrivedHolds: Bool {
+      switch arrived {
+      case .some: true
+      case .none: false
+      }
+    }
+
+    // MARK: Waiting
+
+    /// Asks the sidecar to wait; it may come later than this process.
+    private func connect() throws -> End? {
+      log.status(.waitingForSource)
+      while true {
+        do throws(MigrationFailure) {
+          incoming = try IncomingMigration(
+            options.guest, at: options.remoteSocket, host: HostName.own, build: options.build,
+            silenceNanoseconds: options.linkTimeoutMilliseconds * 1_000_000,
+            maximumRAM: UInt64(options.configuration.ramBytes))
+          return nil
+        } catch {
+          log.sayOnce(.notice, "\(error.text); tried again every second")
+        }
+        try role.signals.wait(also: -1, timeoutNanoseconds: 1_000_000_000)
+        if let outcome = signalled() { return .over(outcome) }
+      }
+    }
+
+    private func pause() throws {
+      var interests: [Poller.Interest] = []
+      var time: UInt64 = 1_000_000_000
+      if let incoming {
+        let interest = incoming.interest
+        interests.append(Poller.Interest(interest.number, readable: true, writable: interest.writes))
+        time = min(time, incoming.waitNanoseconds)
+      }
+      let registry = registryDescriptor
+      interests.append(Poller.Interest(registry))
+      // A connection to the registry that broke is renewed when it is asked.
+      if registry < 0, instance != nil { time = min(time, 50_000_000) }
+      try role.signals.wait(also: interests, timeoutNanoseconds: time)
+    }
+
+    private var registryDescriptor: Int32 {
+      switch arrived {
+      case .some(let guest): return guest.descriptor
+      case .none: break
+      }
+      return switch arriving {
+      case .some(let guest): guest.descriptor
+      case .none: -1
+      }
+    }
+
+    private func signalled() -> VMMOutcome? {
+      switch role.signals.next() {
+      case nil: return nil
+      case .report:
+        if let instance { log.report(instance) }
+        return nil
+      case .terminate, .interrupt:
+        guard !arrivedHolds else {
+          log.say(
+            .warning, "asked to end, but the guest is all here: only the registry can end it, \(settling)")
+          return nil
+        }
+        drop(MigrationFailure(.migrationCancelled, "the target's VMM was asked to stop"))
+        log.say(.notice, "asked to end before the guest was here; it stays where it was")
+        log.status(.gaveUp)
+        log.event("gaveUp")
+        return .ended
+      }
+    }
+
+    private var settling: String { "batonctl settle \(options.guest)" }
+
+    // MARK: The source
+
+    private func take(_ event: IncomingMigration.Event) throws(MigrationFailure) -> End? {
+      switch event {
+      case .waiting: log.event("waiting")
+      case .connected(let peer):
+        self.peer = peer
+        CrashPoint.targetMigrationConnected.reached()
+        log.event("arriving", [("peer", .text(peer))])
+      case .offered(let preamble, let offer):
+        try accept(preamble, offer)
+        CrashPoint.targetMigrationChecked.reached()
+      case .receiving: CrashPoint.targetMigrationReceiving.reached()
+      case .complete(let state): try restore(state)
+      case .receipt(let receipt): try present(receipt)
+      case .cancelled(let refusal, let text):
+        if let refusal {
+          log.say(.notice, "the source ended the migration (\(refusal.name)): \(text)")
+          log.event("arrivalFailed", [("refusal", .text(refusal.name)), ("text", .text(text))])
+        }
+        drop(nil)
+        return .again
+      }
+      return nil
+    }
+
+    private func accept(_ preamble: Preamble, _ offer: MachineOffer) throws(MigrationFailure) {
+      log.status(.receiving(peer: peer))
+      id = preamble.id
+      try IncomingOffer(options, role.kind).check(preamble, offer)
+      let guest: ArrivingInstance
+      let manifest: Manifest
+      do {
+        let instance = try GuestInstance.arriving(
+          options, kind: role.kind, hasEncryptedState: offer.kind == .sevES)
+        self.instance = instance
+        guest = try ArrivingInstance(instance)
+        manifest = try instance.manifest()
+      } catch {
+        throw error as? MigrationFailure
+          ?? MigrationFailure(.noRoom, "the target has no room for the guest: \(error)")
+      }
+      self.manifest = manifest
+      try guest.encryption?.check(policy: offer.policy)
+      // For a plan too: a guest of that name may be here.
+      do throws(BatonError) {
+        arriving = try ArrivingGuest(
+          role.identity, id: preamble.id, lock: preamble.lock, epoch: preamble.epoch, peer: peer,
+          manifest: manifest, patienceMilliseconds: options.patienceMilliseconds)
+      } catch {
+        throw MigrationFailure(error)
+      }
+      let facts = try guest.encryption?.facts() ?? .withoutEncryption()
+      try incoming?.accept(guest, checked(facts))
+    }
+
+    private func checked(_ facts: TargetFacts) -> TargetFacts {
+      var facts = facts
+      facts.checks.append(
+        PreflightCheck(
+          name: "migrationTarget", verdict: .pass,
+          detail: "\(HostName.own) runs \(options.build) and has room for "
+            + "\(options.configuration.ramBytes >> 20) MiB and \(options.configuration.vcpuCount) vCPUs"))
+      return facts
+    }
+
+    private func restore(_ state: [UInt8]) throws(MigrationFailure) {
+      guard let instance, let waiting = arriving.take() else {
+        throw MigrationFailure(.protocolViolation, "a guest came that was only planned")
+      }
+      CrashPoint.targetMigrationReceived.reached()
+      let began = MonotonicClock.now()
+      do throws(MachineError) {
+        try instance.machine.restore(state)
+      } catch {
+        throw MigrationFailure(.stateUnreadable, "the guest's state cannot be restored: \(error)")
+      }
+      CrashPoint.targetMigrationRestored.reached()
+      let took = MonotonicClock.now() - began
+      do throws(BatonError) { arrived = try waiting.arrived() } catch { throw MigrationFailure(error) }
+      CrashPoint.targetMigrationArrived.reached()
+      try incoming?.ready(restoreNanoseconds: took)
+      log.event("arrived", id.map { [("migration", .text("\($0)"))] } ?? [])
+      log.status(.waitingForReceipt(peer: peer))
+    }
+
+    private func present(_ receipt: DepartureReceipt) throws(MigrationFailure) {
+      do throws(BatonError) { try arrived?.present(receipt) } catch { throw MigrationFailure(error) }
+      CrashPoint.targetMigrationPresented.reached()
+    }
+
+    // MARK: The registry
+
+    private func askRegistry() throws -> End? {
+      if let guest = arrived.take() {
+        switch try guest.process() {
+        case .waiting(let next): arrived = consume next
+        case .wrongReceipt(let next):
+          arrived = consume next
+          if !wasShownWrongReceipt {
+            wasShownWrongReceipt = true
+            log.say(
+              .error, "the source's receipt is not the one of this migration; the guest waits: \(settling)")
+          }
+        case .release(let refusal): return released(refusal)
+        case .run(let permit): return try start(permit)
+        }
+      }
+      if let end = try arriving?.process() { return released(end.refusal) }
+      return nil
+    }
+
+    private func released(_ refusal: Refusal?) -> End {
+      let sentence = refusal.map { " (\($0.name))" } ?? ""
+      log.say(.notice, "the registry ended the arrival\(sentence); the guest stays where it was")
+      log.event(
+        "arrivalFailed",
+        [("refusal", .text(refusal?.name ?? "")), ("text", .text("the registry ended the arrival"))])
+      drop(MigrationFailure(refusal ?? .migrationCancelled, "the target's registry ended the arrival"))
+      // Who is released has to go, or is ended by the registry.
+      return .over(refusal.map { .refused($0) } ?? .ended)
+    }
+
+    private func start(_ permit: consuming RunPermit) throws -> End {
+      guard let instance, let manifest else { preconditionFailure("an arrival without its guest") }
+      let epoch = permit.epoch
+      var failure: MachineError?
+      let running = try permit.run(manifest: manifest) {
+        do throws(MachineError) {
+          try instance.machine.run()
+        } catch {
+          failure = error
+        }
+        return instance.machine.waitForFirstInstruction(timeoutNanoseconds: 1_000_000_000) ?? 0
+      }
+      if let failure { log.say(.error, "the guest cannot run: \(failure)") }
+      CrashPoint.targetMigrationRunning.reached()
+      let first = instance.machine.firstInstruction ?? MonotonicClock.now()
+      do throws(MigrationFailure) {
+        try incoming?.running(epoch: epoch, realTime: SourceRole.realTime(first))
+      } catch {
+        log.say(.warning, "the source could not be told that the guest runs here: \(error.text)")
+      }
+      incoming?.abandon(nil)
+      log.event("running", [("epoch", .number(epoch)), ("firstInstruction", .number(first))])
+      return .runs(running, instance)
+    }
+
+    // MARK: Failing
+
+    private func fail(_ failure: MigrationFailure) throws -> End {
+      log.say(.warning, "\(failure.text); the guest stays where it was")
+      log.event(
+        "arrivalFailed", [("refusal", .text(failure.refusal.name)), ("text", .text(failure.text))])
+      drop(failure)
+      return .again
+    }
+
+    /// Tells the registry that the guest does not come. A registry that is gone learns it by the next arrival.
+    private func withdraw(_ failure: MigrationFailure) {
+      do throws(BatonError) {
+        if let guest = arriving.take() { try guest.withdraw(failure.refusal, failure.text) }
+        if let guest = arrived.take() { try guest.withdraw(failure.refusal, failure.text) }
+      } catch {
+        log.say(.warning, "the registry could not be told that the guest does not come: \(error)")
+      }
+    }
+
+    /// Forgets everything that was made for this source.
+    private func drop(_ failure: MigrationFailure?) {
+      incoming?.abandon(failure)
+      incoming = nil
+      withdraw(failure ?? MigrationFailure(.migrationCancelled, "the source ended the migration"))
+      instance?.machine.end()
+      instance = nil
+    }
+  }
+}
+
+extension MigrationFailure {
+  /// What the registry said.
+  init(_ error: BatonError) {
+    switch error {
+    case .refused(let refusal, let text): self.init(refusal, "the target's registry refuses: \(text)")
+    case .unacceptable(let refusal, let text): self.init(refusal, text)
+    case .registryUnreachable, .system, .malformed, .badState:
+      self.init(.successorDeclined, "the target's registry: \(error)")
+    }
+  }
+}

@@ -1,0 +1,18 @@
+public import BatonWire
+
+/// Why a migration does not come about: its name for programs, a sentence for people.
+public struct MigrationFailure: Error, Hashable, Sendable, CustomStringConvertible {
+  public var refusal: Refusal
+  /// What was attempted on what and why it failed; the guest's state is added by whoever knows it.
+  public var text: String
+  /// Whether the peer said it.
+  public var isPeers: Bool
+
+  public init(_ refusal: Refusal, _ text: String, isPeers: Bool = false) {
+    self.refusal = refusal
+    self.text = text
+    self.isPeers = isPeers
+  }
+
+  public var description: String { text }
+}

@@ -15,7 +15,7 @@ struct Batonctl: ParsableCommand {
     version: ProgramVersion.text,
     subcommands: [
       ListCommand.self, ShowCommand.self, WatchCommand.self, PreflightCommand.self, UpgradeCommand.self,
-      AbortCommand.self, MetricsCommand.self,
+      AbortCommand.self, MigrateCommand.self, SettleCommand.self, MetricsCommand.self,
     ])
 
   @OptionGroup var global: GlobalOptions

@@ -34,7 +34,8 @@ enum GuestEnd: String, Encodable, CaseIterable {
     switch after.state {
     case .lost: self = .lost
     case .ended: self = .ended
-    case .waiting: self = .waiting
+    case .departed: self = after.alarm == nil ? .ended : .waiting
+    case .waiting, .departing, .arriving: self = .waiting
     case .running, .preparing, .frozen, .staged, .claimed, .takingBack:
       if !wasTried {
         self = .notTried
@@ -65,7 +66,8 @@ enum GuestEnd: String, Encodable, CaseIterable {
   private static func runs(_ guest: Guest) -> Bool {
     switch guest.state {
     case .running, .preparing: guest.owner != nil
-    case .frozen, .staged, .claimed, .takingBack, .waiting, .lost, .ended: false
+    case .frozen, .staged, .claimed, .takingBack, .waiting, .departing, .departed, .arriving, .lost, .ended:
+      false
     }
   }
 

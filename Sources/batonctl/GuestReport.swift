@@ -43,12 +43,19 @@ struct GuestReport: Encodable {
       reason = seen ?? after?.alarm?.sentence ?? after?.state.clause
       remedy = after?.alarm?.command ?? "batonctl show \(guest)"
     case .lost, .ended:
-      reason = after?.endSentence ?? seen ?? (end == .ended ? "another guest has its name now" : nil)
+      reason =
+        after?.endSentence ?? Self.departure(after) ?? seen
+        ?? (end == .ended ? "another guest has its name now" : nil)
     case .unknown:
       reason = seen ?? "the registry does not know it any more"
       remedy = "see batonctl show \(guest)"
     case .notTried: reason = "the failure limit was reached"
     }
+  }
+
+  private static func departure(_ guest: Guest?) -> String? {
+    guard let guest, guest.state == .departed, let migration = guest.migration else { return nil }
+    return "it was moved to \(migration.peer)"
   }
 }
 

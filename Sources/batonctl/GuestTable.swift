@@ -47,8 +47,9 @@ struct GuestTable {
     switch guest.state {
     case .running: guest.alarm == nil ? .good : .bad
     case .preparing: .good
-    case .frozen, .staged, .claimed, .takingBack: .notable
+    case .frozen, .staged, .claimed, .takingBack, .departing, .arriving: .notable
     case .waiting, .lost: .bad
+    case .departed: guest.alarm == nil ? .faint : .bad
     case .ended: .faint
     }
   }
@@ -60,7 +61,7 @@ struct GuestTable {
   }
 
   private func underWay(_ guest: Guest) -> String? {
-    guard let handoff = guest.handoff else { return nil }
+    guard let handoff = guest.handoff else { return migration(guest) }
     var text = "\(handoff)"
     if let phase = guest.phase { text += " \(phase.rawValue)" }
     if let left = guest.deadlineMicroseconds {
@@ -69,10 +70,21 @@ struct GuestTable {
     return text
   }
 
+  /// A migration that is open; one that is over is told by `show`.
+  private func migration(_ guest: Guest) -> String? {
+    guard let migration = guest.migration, migration.outcome == .inProgress else { return nil }
+    var text = "\(migration.planOnly ? "plan" : "migration") \(migration.direction), \(migration.words)"
+    if migration.phase == .copying, let progress = migration.progress {
+      text += ", ETA \(MigrationText.rough(milliseconds: progress.expectedMilliseconds))"
+    }
+    return text
+  }
+
   private func last(_ guest: Guest) -> String {
     if let since = guest.waitingSinceRealtimeMicroseconds, guest.state == .waiting {
       return "waits since \(Printer.time(since).prefix(19))Z"
     }
+    if let migration = guest.migration, guest.state == .departed { return "moved to \(migration.peer)" }
     if let sentence = guest.endSentence { return sentence }
     guard let outcome = guest.lastOutcome else { return "-" }
     var text = (guest.lastHandoff.map { "\($0) " } ?? "") + outcome.words

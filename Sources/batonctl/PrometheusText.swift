@@ -14,6 +14,7 @@ struct PrometheusText {
     about(reply)
     guests(counters)
     handoffs(counters)
+    migrations(counters)
     custody(counters)
     traffic(counters)
     histograms(reply.histograms)
@@ -71,6 +72,18 @@ struct PrometheusText {
     }
     family("refusals_total", .counter, "Refusals by name, of handoffs and of connections.") {
       counters.refusals.sorted { $0.key < $1.key }.map { (["refusal": $0.key], "\($0.value)") }
+    }
+  }
+
+  private mutating func migrations(_ counters: Counters) {
+    family("migrations_total", .counter, "Migrations from and to this host, by what happened.") {
+      let counts: [(String, UInt64?)] = [
+        ("arrived", counters.migrationsArrived), ("arriving", counters.migrationsArriving),
+        ("departed", counters.migrationsDeparted), ("failed", counters.migrationsFailed),
+        ("planned", counters.migrationsPlanned), ("started", counters.migrationsStarted),
+        ("stayed", counters.migrationsStayed),
+      ]
+      return counts.compactMap { event, count in count.map { (["event": event], "\($0)") } }
     }
   }
 

@@ -48,9 +48,9 @@ struct RegistryTruth {
   /// Whether nothing more is to be expected without a person.
   static func isAtRest(_ guest: Guest) -> Bool {
     switch guest.state {
-    case .lost, .ended, .waiting: true
+    case .lost, .ended, .waiting, .departed: true
     case .running: guest.handoff == nil && guest.owner != nil
-    case .preparing, .frozen, .staged, .claimed, .takingBack: guest.alarm != nil
+    case .preparing, .frozen, .staged, .claimed, .takingBack, .departing, .arriving: guest.alarm != nil
     }
   }
 }

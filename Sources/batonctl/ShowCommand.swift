@@ -54,6 +54,7 @@ struct ShowCommand: ParsableCommand {
       let time = guest.endedRealtimeMicroseconds.map { ", \(Printer.time($0))" } ?? ""
       lines.append("  \(PlainText.clean(sentence))\(time)")
     }
+    if let migration = guest.migration { lines += Self.migration(migration, printer) }
     for barred in guest.barredSlots ?? [] {
       lines.append(
         style.paint(
@@ -62,6 +63,23 @@ struct ShowCommand: ParsableCommand {
     }
     if let alarm = guest.alarm { lines += GuestTable.alarmLines(guest.name, alarm, printer) }
     return lines
+  }
+
+  /// The migration under way, or the last one.
+  static func migration(_ migration: Migration, _ printer: Printer) -> [String] {
+    let kind = migration.planOnly ? "plan of a migration" : "migration"
+    let end = migration.outcome == .inProgress ? migration.words : migration.outcome.words
+    var line =
+      "\(kind) \(migration.direction): \(end), began \(Printer.time(migration.startedRealtimeMicroseconds))"
+    if let progress = migration.progress, migration.outcome == .migrated {
+      line += ", took \(MigrationText.rough(milliseconds: progress.elapsedMilliseconds))"
+      line += ", pause \(printer.duration(progress.pauseMicroseconds))"
+    }
+    if let refusal = migration.refusal, migration.outcome != .planned {
+      line += "; \(refusal.name): \(MigrationEnd.cause(of: refusal))"
+    }
+    let room = printer.tableWidth.map { max(20, $0 - 4) } ?? .max
+    return TextTable.wrap(PlainText.clean(line), room).enumerated().map { ($0 == 0 ? "  " : "    ") + $1 }
   }
 
   private func table(_ handoffs: [Handoff], _ printer: Printer) -> [String] {

@@ -12,7 +12,12 @@ enum SlotChoice {
       throw CommandFailure(
         "nothing was tried", cause: guest.endSentence ?? guest.state.clause, guestState: guest.state.clause,
         remedy: "start it anew", status: CommandStatus(state: guest.state))
-    case .running, .preparing, .frozen, .staged, .claimed, .takingBack, .waiting: break
+    case .departed:
+      let host = guest.migration?.peer ?? "another host"
+      throw CommandFailure(
+        "nothing was tried", cause: "the guest was given up here and is at \(host)",
+        guestState: guest.state.clause, remedy: "see batonctl show \(guest.name)", status: .failure)
+    case .running, .preparing, .frozen, .staged, .claimed, .takingBack, .waiting, .departing, .arriving: break
     }
     if let owner = guest.owner {
       if let slot = guest.slot { return slot.other }

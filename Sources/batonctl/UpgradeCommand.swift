@@ -49,6 +49,14 @@ struct UpgradeCommand: ParsableCommand {
   var execLog = "/dev/null"
 
   @Option(
+    help: ArgumentHelp(
+      "If the local way is refused, plan to move the guest to this host; see migrate.",
+      valueName: "host[:port]"))
+  var fallback: RemoteHost?
+
+  @OptionGroup var migration: MigrationOptions
+
+  @Option(
     parsing: .remaining,
     help: ArgumentHelp(
       "Start this program as the successor; everything that follows are its arguments. {guest} becomes the "
@@ -63,6 +71,12 @@ struct UpgradeCommand: ParsableCommand {
     if maxFailures != nil && keepGoing {
       throw ValidationError("--keep-going and --max-failures contradict each other")
     }
+    if fallback != nil && (all || guests.count != 1) {
+      throw ValidationError("--fallback goes with one guest")
+    }
+    if fallback == nil && migration.isGiven {
+      throw ValidationError("--yes, --max-pause, --max-time and --bandwidth go with --fallback")
+    }
     if noStart && !exec.isEmpty { throw ValidationError("--no-start and --exec contradict each other") }
     if let deadline, !(deadline > 0 && deadline <= 1e6) {
       throw ValidationError("--deadline is a number of seconds above 0")
@@ -71,6 +85,10 @@ struct UpgradeCommand: ParsableCommand {
 
   func run() throws {
     try global.run("upgrade") { () throws(CommandFailure) in
+      if fallback != nil {
+        try MigrationRun.checkAnswer(
+          isPlanOnly: false, isAccepted: migration.yes, isJSON: global.json, canAsk: Question.canAsk)
+      }
       let names = try names()
       if names.isEmpty, outdated, !global.json, !global.quiet {
         global.printer.write(["no guest is known to run an outdated program"])
@@ -82,7 +100,37 @@ struct UpgradeCommand: ParsableCommand {
         starter: try starter(), socketPath: global.socketPath, timeoutNanoseconds: global.timeoutNanoseconds)
       let run = UpgradeRun(plan, printer: global.printer)
       try run.run()
-      return run.report()
+      let status = run.report()
+      guard let fallback, let (attempt, report) = run.onlyGuest else { return status }
+      return fallBack(to: fallback, status, FallbackDecision(attempt, report))
+    }
+  }
+
+  /// Moves the guest if the local way was refused.
+  private func fallBack(
+    to host: RemoteHost, _ status: CommandStatus, _ decision: FallbackDecision
+  ) -> CommandStatus {
+    guard status != .success, let guest = guests.first else { return status }
+    switch decision {
+    case .leave(let why):
+      if !global.quiet { global.printer.note(PlainText.clean("\(guest): not moved to \(host): \(why)")) }
+      return status
+    case .move(let reason):
+      global.printer.note(
+        PlainText.clean(
+          "\(guest): the local way is refused (\(reason)); a move to \(host) is planned instead"))
+      do throws(CommandFailure) {
+        return try MigrationRun(
+          MigrationRun.Order(
+            guest: guest, host: host, limits: migration.limits, isAccepted: migration.yes,
+            fallbackFrom: reason, socketPath: global.socketPath,
+            timeoutNanoseconds: global.timeoutNanoseconds),
+          printer: global.printer
+        ).run()
+      } catch {
+        global.printer.report(error, verb: "migrate", guest: guest)
+        return error.status
+      }
     }
   }
 
@@ -98,7 +146,12 @@ struct UpgradeCommand: ParsableCommand {
       return guests.filter { seen.insert($0).inserted }
     }
     let reply: ListReply = try global.ask(.list, NoParameters())
-    let candidates = reply.guests.filter { $0.state != .lost && $0.state != .ended }
+    let candidates = reply.guests.filter {
+      switch $0.state {
+      case .running, .preparing, .frozen, .staged, .claimed, .takingBack, .waiting: true
+      case .lost, .ended, .departing, .departed, .arriving: false
+      }
+    }
     guard outdated else { return candidates.map(\.name) }
     let survey = ProgramSurvey()
     var names: [String] = []

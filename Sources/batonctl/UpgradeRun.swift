@@ -9,6 +9,8 @@ final class UpgradeRun {
   private var waiting: ArraySlice<String>
   private var attempts: [UpgradeAttempt] = []
   private var ends: [UpgradeEnd] = []
+  /// What was seen of the only guest, and what the registry says of it; after ``report()``.
+  private(set) var onlyGuest: (UpgradeEnd, GuestReport)?
   /// Whether the registry has answered once; one that goes away then comes back.
   private var hasReached = false
   /// Since when the registry is away, and when to try the next guest again.
@@ -147,6 +149,9 @@ final class UpgradeRun {
     let failed = Set(ends.filter { $0.failure != nil }.map(\.guest))
     for guest in report.guests { correct(guest, hasFailed: failed.contains(guest.guest)) }
     write(report, truth.failure)
+    if let attempt = ends.first, let only = report.guests.first, ends.count == 1 {
+      onlyGuest = (attempt, only)
+    }
     return report.status
   }
 

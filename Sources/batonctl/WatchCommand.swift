@@ -56,11 +56,25 @@ struct EventText {
       guard let guest = event.guest, let alarm = guest.alarm else { return [prefix + "alarm"] }
       return [prefix + "alarm"] + GuestTable.alarmLines(guest.name, alarm, printer)
     case .alarmCleared: return [prefix + "alarm settled"]
+    case .migrationStarted: return [prefix + "\(migration) began"]
+    case .migrationProgress:
+      guard let migration = event.migration else { return [] }
+      let line = MigrationProgressLine(guest: name, host: migration.peer, style: printer.style)
+      return [Printer.time(event.realtimeMicroseconds) + " " + line.line(migration)]
+    case .migrationEnded:
+      let refusal = event.migration?.refusal.map { ": \(PlainText.clean($0.name))" } ?? ""
+      return [prefix + "\(migration) ended, \(event.migration?.outcome.words ?? "-")\(refusal)"]
     }
   }
 
-  private var prefix: String {
-    "\(Printer.time(event.realtimeMicroseconds)) \(PlainText.clean(event.guest?.name ?? event.handoff?.guest ?? "-")): "
+  private var name: String { PlainText.clean(event.guest?.name ?? event.handoff?.guest ?? "-") }
+
+  private var prefix: String { "\(Printer.time(event.realtimeMicroseconds)) \(name): " }
+
+  private var migration: String {
+    guard let migration = event.migration else { return "migration" }
+    return PlainText.clean(
+      "\(migration.planOnly ? "plan of a migration" : "migration") \(migration.direction)")
   }
 
   private var state: String { event.guest?.state.words ?? "-" }

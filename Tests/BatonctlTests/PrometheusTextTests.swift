@@ -28,6 +28,9 @@ struct PrometheusTextTests {
     counters.vmmConnectionsTotal = 9
     counters.operatorConnectionsTotal = 10
     counters.logLinesDropped = 0
+    counters.migrationsPlanned = 2
+    counters.migrationsStarted = 1
+    counters.migrationsDeparted = 1
     let buckets = [(100, 0), (250, 1), (500, 3), (1_000_000, 4)].map {
       Bucket(upToMicroseconds: $0.0, count: $0.1)
     }
@@ -131,7 +134,8 @@ struct PrometheusTextTests {
     #expect(outcomes == Set(Outcome.allCases.filter { $0 != .inProgress }.map(\.rawValue)))
     #expect(handoffs.first { $0.labels["refusal"] == "successorDeclined" }?.value == 2)
     let labels = Set(samples.flatMap(\.labels.keys))
-    #expect(labels == ["build_id", "version", "state", "outcome", "refusal", "peer", "phase", "le"])
+    #expect(
+      labels == ["build_id", "version", "state", "outcome", "refusal", "event", "peer", "phase", "le"])
   }
 
   @Test("of a registry that tells less is still well formed")

@@ -44,4 +44,61 @@ enum Samples {
   static func barred(_ slots: Slot...) -> [BarredSlot] {
     slots.map { BarredSlot(slot: $0, sentence: "process 9 crashed", sinceRealtimeMicroseconds: 1) }
   }
+
+  static func migration(
+    _ phase: MigrationPhase = .copying, _ outcome: MigrationOutcome = .inProgress,
+    role: MigrationRole = .source, refusal: Refusal? = nil, progress: MigrationProgress? = nil
+  ) -> Migration {
+    var migration = Migration(
+      id: "00112233445566778899aabbccddeeff", role: role, peer: role == .source ? "south" : "north",
+      phase: phase, startedRealtimeMicroseconds: 1)
+    migration.outcome = outcome
+    migration.refusal = refusal
+    migration.progress = progress
+    return migration
+  }
+
+  /// 512 MiB over a device of 402 pages a second.
+  static var plan: MigrationProgress {
+    var plan = MigrationProgress()
+    plan.pagesTotal = 131_072
+    plan.encryptedPages = 131_000
+    plan.plainPages = 72
+    plan.pagesPerSecond = 402
+    plan.dirtyPagesPerSecond = 35
+    plan.linkBytesPerSecond = 118 << 20
+    plan.expectedMilliseconds = 331_200
+    plan.expectedPauseMilliseconds = 112
+    plan.expectedRounds = 4
+    return plan
+  }
+
+  /// The same of a guest that writes faster than pages are moved.
+  static var endless: MigrationProgress {
+    var plan = plan
+    plan.dirtyPagesPerSecond = 520
+    plan.willConverge = false
+    plan.expectedPauseMilliseconds = 5210
+    plan.text =
+      "131,072 pages\nwill not converge: the guest writes 520 pages/s and 402 pages/s can be moved; the pause "
+      + "would be 5.2 s, above the limit of 300 ms"
+    return plan
+  }
+
+  static func check(_ name: String, _ verdict: CheckVerdict, _ detail: String, remedy: String? = nil) -> Check
+  {
+    var check = Check(.owner, verdict, detail, remedy: remedy)
+    check.name = name
+    return check
+  }
+
+  /// A guest with a migration.
+  static func guest(_ state: GuestState, _ migration: Migration, alarm: String? = nil) -> Guest {
+    var guest = guest(state, hasOwner: state == .running)
+    guest.migration = migration
+    guest.alarm = alarm.map {
+      Alarm(sentence: "nobody answers", command: $0, sinceRealtimeMicroseconds: 1)
+    }
+    return guest
+  }
 }

@@ -274,6 +274,49 @@ int baton_vmm_took_back(baton_vmm *vmm, int outcome);
 /* The guest has ended for good. */
 int baton_vmm_end(baton_vmm *vmm);
 
+/* ---- shared pages ----
+ * Which pages a SEV guest shares with its host, and whether the guest is ready to be migrated to another one: learnt from
+ * the guest itself, for a VMM that has a loop of its own over RAM. No registry is asked. Pages are 4096 bytes and counted
+ * by guest frame number (guest-physical address / 4096). A set is used by one thread at a time, as a handle is. */
+
+typedef struct baton_regions baton_regions;
+
+/* How a page is sent to another host. */
+enum {
+  BATON_PAGE_PLAIN = 1,    /* as it is: the guest shares it, or is not encrypted */
+  BATON_PAGE_ENCRYPTED = 2 /* by SEND_UPDATE_DATA: only the firmware can read it */
+};
+
+/* What a fresh guest has: every page is private. `is_encrypted` 0: a plain guest, all of whose pages are PLAIN.
+ * `is_offered` not 0: CPUID 0x40000001 EAX offers it KVM_HC_MAP_GPA_RANGE (bit 16) and MSR_KVM_MIGRATION_CONTROL (17). */
+int baton_regions_new(int is_encrypted, int is_offered, baton_regions **regions);
+void baton_regions_free(baton_regions *regions); /* NULL is allowed */
+/* The guest was reset by the VMM: every page is private again, and it has to say anew that it is ready. */
+int baton_regions_reset(baton_regions *regions);
+
+/* A vCPU left the guest with a hypercall: its number and first three arguments. `result` is what the guest finds in RAX. */
+int baton_regions_hypercall(baton_regions *regions, uint64_t number, const uint64_t *arguments, int64_t *result);
+/* It reads or writes a register; -ENOENT: not one of these, or not offered: the guest gets a general-protection fault. */
+int baton_regions_read_msr(baton_regions *regions, uint32_t index, uint64_t *value);
+int baton_regions_write_msr(baton_regions *regions, uint32_t index, uint64_t value);
+/* The same without a hypercall. -ENOSPC: the set holds at most 65535 ranges, and says nothing true of these pages now. */
+int baton_regions_set_shared(baton_regions *regions, uint64_t first_frame, uint64_t count);
+int baton_regions_set_private(baton_regions *regions, uint64_t first_frame, uint64_t count);
+
+/* 1 if the page is shared, else 0. */
+int baton_regions_is_shared(baton_regions *regions, uint64_t frame);
+/* BATON_PAGE_...; all pages up to `end` (exclusive, may be NULL) are of the same kind. */
+int baton_regions_kind(baton_regions *regions, uint64_t frame, uint64_t *end);
+/* Whether the guest may be migrated, as far as it is concerned: 0, or -EAGAIN: it has not said that it is ready, or has
+ * named more ranges than the set holds. A handoff on the same host does not ask. */
+int baton_regions_may_migrate(baton_regions *regions);
+
+/* Everything, as a part of the device state that baton_vmm_stage() takes: copies it, with bytes NULL only its size is
+ * returned. Returns the size, or -ENOBUFS. */
+int64_t baton_regions_save(baton_regions *regions, void *bytes, size_t size);
+/* What baton_regions_save() wrote; -EBADMSG for anything else, and nothing has changed then. */
+int baton_regions_load(baton_regions *regions, const void *bytes, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

@@ -378,6 +378,77 @@ static int open_descriptors(void) {
   return count;
 }
 
+/* Which pages a guest shares: as the guest says it, as the VMM says it, and what nobody can mean. */
+static void regions(void) {
+  enum { MAP_GPA_RANGE = 12, MIGRATION_CONTROL = 0x4B564D08, ENCRYPTED = 1 << 4 };
+  baton_regions *set = NULL, *copy = NULL;
+  uint64_t arguments[3] = {0x10000, 16, 0}, end = 0, value = 7;
+  int64_t result = 1;
+  uint8_t saved[256];
+  EXPECT("new without a place", baton_regions_new(1, 1, NULL) == -EINVAL);
+  baton_regions_free(NULL);
+  EXPECT("reset", baton_regions_reset(NULL) == -EINVAL);
+  EXPECT("hypercall", baton_regions_hypercall(NULL, MAP_GPA_RANGE, arguments, &result) == -EINVAL);
+  EXPECT("read_msr", baton_regions_read_msr(NULL, MIGRATION_CONTROL, &value) == -EINVAL);
+  EXPECT("write_msr", baton_regions_write_msr(NULL, MIGRATION_CONTROL, 1) == -EINVAL);
+  EXPECT("set_shared", baton_regions_set_shared(NULL, 0, 1) == -EINVAL);
+  EXPECT("set_private", baton_regions_set_private(NULL, 0, 1) == -EINVAL);
+  EXPECT("is_shared", baton_regions_is_shared(NULL, 0) == -EINVAL);
+  EXPECT("kind", baton_regions_kind(NULL, 0, &end) == -EINVAL);
+  EXPECT("may_migrate", baton_regions_may_migrate(NULL) == -EINVAL);
+  EXPECT("save", baton_regions_save(NULL, saved, sizeof saved) == -EINVAL);
+  EXPECT("load", baton_regions_load(NULL, saved, sizeof saved) == -EINVAL);
+
+  EXPECT("a set", baton_regions_new(1, 1, &set) == 0 && set != NULL);
+  EXPECT("a fresh guest's pages are private", baton_regions_is_shared(set, 16) == 0
+             && baton_regions_kind(set, 0, &end) == BATON_PAGE_ENCRYPTED && end == UINT64_MAX);
+  EXPECT("it is not ready", baton_regions_may_migrate(set) == -EAGAIN);
+  EXPECT("no arguments", baton_regions_hypercall(set, MAP_GPA_RANGE, NULL, &result) == -EINVAL);
+  EXPECT("no place for the result", baton_regions_hypercall(set, MAP_GPA_RANGE, arguments, NULL) == -EINVAL);
+  EXPECT("the guest shares pages", baton_regions_hypercall(set, MAP_GPA_RANGE, arguments, &result) == 0 && result == 0);
+  EXPECT("they are shared", baton_regions_is_shared(set, 16) == 1 && baton_regions_is_shared(set, 32) == 0
+             && baton_regions_kind(set, 16, &end) == BATON_PAGE_PLAIN && end == 32);
+  EXPECT("up to there all are private", baton_regions_kind(set, 0, &end) == BATON_PAGE_ENCRYPTED && end == 16);
+  arguments[0] = 0x14000;
+  arguments[1] = 4;
+  arguments[2] = ENCRYPTED;
+  EXPECT("it takes some back", baton_regions_hypercall(set, MAP_GPA_RANGE, arguments, &result) == 0 && result == 0
+             && baton_regions_is_shared(set, 20) == 0 && baton_regions_is_shared(set, 24) == 1);
+  arguments[0] = 0x14001;
+  EXPECT("an address in a page", baton_regions_hypercall(set, MAP_GPA_RANGE, arguments, &result) == 0 && result == -22);
+  EXPECT("another hypercall", baton_regions_hypercall(set, 5, arguments, &result) == 0 && result == -1000);
+  EXPECT("another register", baton_regions_read_msr(set, 0x10, &value) == -ENOENT && value == 7);
+  EXPECT("a value that it cannot have", baton_regions_write_msr(set, MIGRATION_CONTROL, 2) == -ENOENT);
+  EXPECT("it says that it is ready", baton_regions_write_msr(set, MIGRATION_CONTROL, 1) == 0
+             && baton_regions_read_msr(set, MIGRATION_CONTROL, &value) == 0 && value == 1);
+  EXPECT("it may be migrated", baton_regions_may_migrate(set) == 0);
+  EXPECT("beyond all addresses", baton_regions_set_shared(set, UINT64_MAX, 2) == -EINVAL
+             && baton_regions_set_private(set, 0, UINT64_MAX) == -EINVAL);
+  EXPECT("no pages", baton_regions_set_shared(set, 1000, 0) == 0 && baton_regions_is_shared(set, 1000) == 0);
+  EXPECT("the VMM shares and takes back", baton_regions_set_shared(set, 1000, 2) == 0
+             && baton_regions_is_shared(set, 1001) == 1 && baton_regions_set_private(set, 1000, 2) == 0
+             && baton_regions_is_shared(set, 1001) == 0);
+
+  int64_t size = baton_regions_save(set, NULL, 0);
+  EXPECT("its size", size > 0 && size <= (int64_t)sizeof saved);
+  EXPECT("too small a buffer", baton_regions_save(set, saved, (size_t)size - 1) == -ENOBUFS);
+  EXPECT("it is saved", baton_regions_save(set, saved, sizeof saved) == size);
+  EXPECT("another set", baton_regions_new(0, 0, &copy) == 0);
+  EXPECT("a plain guest's pages go as they are", baton_regions_kind(copy, 5, &end) == BATON_PAGE_PLAIN
+             && end == UINT64_MAX && baton_regions_may_migrate(copy) == 0);
+  EXPECT("bytes that are cut", baton_regions_load(copy, saved, (size_t)size - 1) == -EBADMSG);
+  EXPECT("no bytes", baton_regions_load(copy, NULL, 8) == -EINVAL);
+  saved[0] ^= 1;
+  EXPECT("another version", baton_regions_load(copy, saved, (size_t)size) == -EBADMSG);
+  saved[0] ^= 1;
+  EXPECT("it is loaded", baton_regions_load(copy, saved, (size_t)size) == 0 && baton_regions_is_shared(copy, 24) == 1
+             && baton_regions_is_shared(copy, 20) == 0 && baton_regions_may_migrate(copy) == 0);
+  EXPECT("a reset", baton_regions_reset(set) == 0 && baton_regions_is_shared(set, 24) == 0
+             && baton_regions_may_migrate(set) == -EAGAIN);
+  baton_regions_free(copy);
+  baton_regions_free(set);
+}
+
 int main(void) {
   char directory[] = "/tmp/baton-misuse-XXXXXX";
   if (mkdtemp(directory) == NULL) return 1;
@@ -387,6 +458,7 @@ int main(void) {
   new_handle();
   bad_guests();
   refusals();
+  regions();
   two_threads(directory);
   nonsense(directory);
   EXPECT("no descriptor is left open", open_descriptors() == before);

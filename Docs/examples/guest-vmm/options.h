@@ -1,0 +1,47 @@
+/*
+ * The command line of the three example VMMs; where baton-vmm has the same option, it means the same.
+ *
+ *   --vm NAME              the guest
+ *   --registry SOCKET      batond's (default /run/baton/handoff)
+ *   --memory MIB           guest RAM (default 64), as 64 or 64M
+ *   --vcpus N              (default 2)
+ *   --vcpu KIND            kvm, software or auto (default)
+ *   --sev WAY              token, move, auto; none (default): a plain guest
+ *   --sev-es               encrypt the register state of a fresh guest too
+ *   --duty PERCENT         how much of the time a software vCPU works (default 100)
+ *   --console PLACE        a path or fd:N
+ *   --disk PATH            an image, opened by the first owner only
+ *   --events PATH          where events go as JSON lines
+ *   --no-custody           keep VM descriptors out of the registry's custody
+ *
+ * SPDX-License-Identifier: Apache-2.0
+ */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include "machine.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct options {
+  struct machine_setup machine;
+  const char *guest;
+  const char *registry;
+  const char *events;
+  int gives_custody;
+};
+
+/* 0, or -1 with a sentence on stderr. */
+int options_read(struct options *options, int count, char **arguments);
+/* The file, or -1. */
+int options_open_events(const struct options *options);
+/* Opens what is not open of 0, 1 and 2: a SEV guest's VMM gives the first one to the firmware device. */
+void options_occupy_standard_numbers(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -25,7 +25,7 @@ struct BatonBench: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Only these parts: blackout, move, kvm, rolling, memory, model, systemd. Default: all.",
+      "Only these parts: blackout, move, kvm, rolling, memory, model, libbaton, remote, systemd. Default: all.",
       valueName: "part"
     ))
   var only: [Part] = []
@@ -109,6 +109,10 @@ enum Part: String, ExpressibleByArgument, CaseIterable, Hashable {
   case memory
   /// The software model's own speed.
   case model
+  /// The library for C beside the Swift one.
+  case libbaton
+  /// The way to another host, over loopback.
+  case remote
   /// The installed units in a container.
   case systemd
 }

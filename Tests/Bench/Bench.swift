@@ -33,6 +33,10 @@ struct Bench {
       $0.model = try ModelSpeed(workspace: workspace).measure(
         roundTrips: plan.modelRoundTrips, pages: plan.modelPages)
     }
+    measure(.libbaton, &results) {
+      $0.library = try LibraryComparison(workspace: workspace).measure(plan.library)
+    }
+    measure(.remote, &results) { $0.remote = try RemotePath(workspace: workspace).measure(plan.remote) }
     model.kill()
     measure(.systemd, &results) {
       let measured = try UnitContainer(workspace: workspace).measure(restrictions)

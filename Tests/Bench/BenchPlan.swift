@@ -22,6 +22,15 @@ struct BenchPlan {
     let starts: Int
   }
 
+  /// Streams through sidecars.
+  struct Remote {
+    let rounds: Int
+    /// Of each stream.
+    let mebibytes: Int
+    /// Of the last one, after which memory is looked at.
+    let largeMebibytes: Int
+  }
+
   /// Both ways in which a context goes.
   var sizes: [Size]
   /// Real vCPUs: each handoff is slow where instructions are emulated.
@@ -31,6 +40,10 @@ struct BenchPlan {
   let registeredGuests: Int
   let modelRoundTrips: Int
   let modelPages: Int
+  /// Through two sidecars.
+  var remote = Remote(rounds: 12, mebibytes: 1024, largeMebibytes: 4096)
+  /// Of a plain guest, in C and in Swift each.
+  var library = Size(ramMebibytes: 256, handoffs: 200, blocks: 8)
   var units: Units
 
   static let full = BenchPlan(
@@ -61,6 +74,8 @@ struct BenchPlan {
     ],
     kvm: Size(ramMebibytes: 64, handoffs: 3, blocks: 1),
     rollingGuests: 8, rollingParallel: 4, registeredGuests: 50, modelRoundTrips: 500, modelPages: 5000,
+    remote: Remote(rounds: 2, mebibytes: 256, largeMebibytes: 1024),
+    library: Size(ramMebibytes: 64, handoffs: 10, blocks: 2),
     units: Units(
       sideBySide: [Size(ramMebibytes: 64, handoffs: 6, blocks: 2)],
       inPlace: [Size(ramMebibytes: 64, handoffs: 3, blocks: 1)], starts: 5))
@@ -69,6 +84,10 @@ struct BenchPlan {
   mutating func restrict(toSizes wanted: [Int], handoffs: Int?) {
     sizes = ContextWay.allCases.flatMap { way in
       Self.restrict(sizes.filter { $0.way == way }, way, wanted, handoffs)
+    }
+    if let handoffs {
+      library = Size(
+        ramMebibytes: library.ramMebibytes, handoffs: handoffs, blocks: min(library.blocks, handoffs))
     }
     units.sideBySide = Self.restrict(units.sideBySide, .token, wanted, handoffs)
     units.inPlace = Self.restrict(units.inPlace, .token, wanted, handoffs)

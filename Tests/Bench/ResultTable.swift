@@ -22,6 +22,8 @@ struct ResultTable {
     phases()
     others()
     model()
+    library()
+    remote()
     systemd()
     targets()
     for failure in results.failures { lines += ["", "NOT MEASURED: \(failure)"] }

@@ -9,6 +9,8 @@ struct Results: Codable {
   var rolling: Rolling?
   var memory: Memory?
   var model: Model?
+  var library: Library?
+  var remote: Remote?
   var systemd: Systemd?
   /// What could not be measured, and why.
   var failures: [String] = []
@@ -194,6 +196,8 @@ struct Results: Codable {
         }
       }
     }
+    if let ratio = library?.ratio { add("blackout p50, libbaton / Swift", ratio, atMost: 1.1) }
+    targets += remoteTargets
     if let units = systemd?.units {
       for size in units.sideBySide {
         add("side by side p50 at \(size.ramMebibytes) MiB, units / bare processes", size.ratio, atMost: 1.3)

@@ -37,7 +37,9 @@ let package = Package(
     fuzzer("machineState", ["ReferenceVMM", "KVM"]),
     fuzzer("sevStructures", ["SEVABI"]),
     fuzzer("sevCommands", ["SEVModel", "SEVABI"], support: ["SEVFuzzSupport"]),
-    fuzzer("sevBlobs", ["SEVModel", "SEVABI"], support: ["SEVFuzzSupport"]),
-    fuzzer("certificates", ["SEVModel", "SEVABI"]),
+    fuzzer("sevBlobs", ["SEVModel", "SEVCertificates", "SEVABI"], support: ["SEVFuzzSupport"]),
+    fuzzer("certificates", ["SEVModel", "SEVCertificates", "SEVABI"]),
+    fuzzer("variableStore", ["MigrationCore"]),
+    fuzzer("migrationStream", ["MigrationCore", "BatonWire", "EncryptionStatus", "SEVCertificates"]),
   ]
 )

@@ -1,6 +1,7 @@
 import FuzzSupport
 import SEVABI
 
+@testable import SEVCertificates
 @testable import SEVModel
 
 /// Bytes as certificates, and as changes to a platform's good ones. Whoever is believed has signed exactly what
@@ -8,10 +9,11 @@ import SEVABI
 @c(LLVMFuzzerTestOneInput)
 public func fuzzCertificates(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   var source = ByteSource(unsafe copyInput(start, count))
-  switch source.below(4) {
+  switch source.below(5) {
   case 0: parse(source.rest())
   case 1: parse(Platform.shared.changed(&source).all)
   case 2: Platform.shared.verifyGenuine(&source)
+  case 3: Platform.shared.verifyTarget(&source)
   default: Platform.shared.verifyOwner(&source)
   }
   return 0
@@ -83,6 +85,24 @@ private struct Platform {
     }
     precondition(changed.ask.prefix(576) == good.ask.prefix(576), "an ASK was believed that nobody signed")
     precondition(changed.ark == good.ark, "an unknown root was believed")
+  }
+
+  /// What a migration checks before the first page, which is all of it.
+  func verifyTarget(_ source: inout ByteSource) {
+    let changed = changed(&source)
+    let shown = TargetCertificates(pdh: changed.pdh, platform: changed.chain, amd: changed.amd)
+    guard (try? shown.verify(roots: .amdAndModel)) != nil else { return }
+    precondition((try? shown.verify()) == nil, "the model's root was believed where it was not allowed")
+    for (new, old) in [
+      (changed.pdh, good.pdh), (changed.pek, good.pek), (changed.oca, good.oca), (changed.cek, good.cek),
+    ] {
+      precondition(new.prefix(1044) == old.prefix(1044), "a certificate was believed that nobody signed")
+    }
+    precondition(changed.ask.prefix(576) == good.ask.prefix(576), "an ASK was believed that nobody signed")
+    precondition(changed.ark == good.ark, "an unknown root was believed")
+    precondition(
+      (try? CertificateChain(pdh: changed.pdh, chain: changed.chain).verifyGenuine(amd: changed.amd))
+        != nil, "the firmware refuses what was believed")
   }
 
   func verifyOwner(_ source: inout ByteSource) {

@@ -33,7 +33,11 @@ private func checkRoundTrip(_ message: Message) {
   if let decoded = try? VMMMessage(decoding: message) {
     // VMs of way `move` are in no payload, only in the headers.
     let again = decoded.encoded(contextVMs: message.descriptorCount - decoded.descriptorCount)
-    precondition(again == message, "a VMM's message changed on its second journey: \(decoded)")
+    // A report of another version has more or fewer fields than are written today.
+    let isReport = if case .migrationReport = decoded { true } else { false }
+    precondition(
+      again == message || isReport && (try? VMMMessage(decoding: again)) == decoded,
+      "a VMM's message changed on its second journey: \(decoded)")
     checkTransport(again)
   }
   if let decoded = try? RegistryMessage(decoding: message) {

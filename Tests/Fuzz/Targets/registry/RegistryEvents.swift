@@ -49,9 +49,9 @@ private struct World {
     if let before = lastRecord {
       precondition(record.epoch >= before.epoch, "the epoch went back: \(before) to \(record)")
       precondition(record.handoff >= before.handoff, "a handoff's number came again")
-      if record.epoch == before.epoch, let was = before.owner, before.phase != .ended,
-        before.phase != .lost
-      {
+      // Whoever receives a guest owns it only in the next epoch.
+      let isOver = [GuestRecord.Phase.ended, .lost, .departed, .arriving].contains(before.phase)
+      if record.epoch == before.epoch, let was = before.owner, !isOver {
         precondition(record.owner == was, "another owner without a commit: \(before) to \(record)")
       }
     }
@@ -79,6 +79,7 @@ private struct World {
     case 16:
       let deadlines: [Deadline] = [.prepare, .freeze, .claim, .takeBack, .release(process)]
       return .deadline(deadlines[source.below(5)], handoff: handoff())
+    case 17 where source.below(4) == 3: return operatorsWord()
     case 17: return .abort
     default: return .settled
     }
@@ -114,10 +115,52 @@ private struct World {
       hasVM: source.flag(), names: [], format: Self.format)
   }
 
+  /// One of two migrations, with one of two receipts.
+  mutating func migration() -> MigrationStart {
+    func bytes(_ count: Int, _ value: UInt8) -> [UInt8] { [UInt8](repeating: value, count: count) }
+    guard let id = MigrationID(bytes(MigrationID.byteCount, source.below(2) == 0 ? 1 : 2)),
+      let receipt = DepartureReceipt(bytes(DepartureReceipt.byteCount, 3)),
+      let lock = DepartureLock(bytes(DepartureLock.byteCount, source.below(4) == 0 ? 4 : 5))
+    else { preconditionFailure("these are as long as they have to be") }
+    return MigrationStart(id: id, receipt: receipt, lock: lock, request: MigrationRequest(host: "south"))
+  }
+
+  mutating func operatorsWord() -> RegistryEvent {
+    let start = migration()
+    switch source.below(4) {
+    case 0: return .migrate(start)
+    case 1: return .receiptShown(start.id, lock: start.lock)
+    case 2: return .arrivalCancelled(start.id)
+    default: return .departureConfirmed(start.id)
+    }
+  }
+
+  mutating func ofMigration() -> Report {
+    let start = migration()
+    let steps = Departing.Step.allCases
+    switch source.below(8) {
+    case 0: return .departing(start.id)
+    case 1: return .departed(start.id)
+    case 2: return .stays(start.id, .linkLost)
+    case 3: return .confirmed(start.id)
+    case 4: return .arrived(start.id)
+    case 5: return .receipt(start.id, lock: start.lock)
+    case 6:
+      return .standsArriving(
+        Arriving(
+          id: start.id, lock: start.lock, epoch: epoch(), peer: "north", isArrived: source.flag()))
+    default:
+      return .standsDeparting(
+        Departing(
+          id: start.id, lock: start.lock, epoch: epoch(), peer: "south", step: steps[source.below(4)],
+          receipt: start.receipt))
+    }
+  }
+
   mutating func report() -> Report {
     let choice = source.byte()
     // What is left of a byte above a multiple of 14.
-    guard choice < 252 else { return .park(epoch()) }
+    guard choice < 252 else { return choice == 252 ? .park(epoch()) : ofMigration() }
     return switch choice % 14 {
     case 0: .fresh
     case 1: .attach(prepared: handoff())

@@ -2,6 +2,7 @@ import FuzzSupport
 import SEVABI
 import SEVFuzzSupport
 
+@testable import SEVCertificates
 @testable import SEVModel
 
 /// Bytes as changes to sessions, packets and secrets that were good. What comes out of the firmware unchanged

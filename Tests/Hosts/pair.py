@@ -1,0 +1,147 @@
+"""Two hosts, the link between them, and what is done with a guest on them."""
+
+import json
+import shlex
+import subprocess
+
+from certificates import Authority
+from checks import Failed, expect, wait
+from host import Host
+from link import Link
+from vmm import Console, GuestPlan, VMM
+
+NORTH = "10.46.0.1"
+SOUTH = "10.46.0.2"
+# Names that lead to south, of which its certificate has only the first.
+NAMES = {"north.test": NORTH, "south.test": SOUTH, "other.test": SOUTH}
+
+
+class Pair:
+    def __init__(self, folder, programs):
+        self.folder = folder
+        self.authority = Authority(folder)
+        self.north = Host(folder, programs, "north.test", NORTH, NAMES)
+        self.south = Host(folder, programs, "south.test", SOUTH, NAMES)
+        self.hosts = (self.north, self.south)
+        self.link = Link(folder, self.north, self.south)
+        for host in self.hosts:
+            host.trust(self.authority.issue(host.name), self.authority, self.other(host).name)
+        self.vmms = []
+        self.count = 0
+
+    def other(self, host):
+        return self.south if host is self.north else self.north
+
+    def prepare(self, model=()):
+        """All daemons run, and both models as they are told; the network is whole and nobody is there."""
+        self.forget_guests()
+        self.link.heal()
+        for host in self.hosts:
+            if host.options["model"] != list(model) and "model" in host.daemons:
+                host.daemons["model"].kill()
+            host.options["model"] = list(model)
+            host.ensure_daemons()
+
+    def plan(self, **options):
+        """A guest that nothing else has the name of."""
+        self.count += 1
+        return GuestPlan(f"vm{self.count}", **options)
+
+    def vmm(self, host, plan, *options, **points):
+        vmm = VMM(host, plan, self.console(plan).path, *options, **points)
+        self.vmms.append(vmm)
+        return vmm
+
+    def start(self, host, plan, *options, **points):
+        """The guest's first owner, once it runs."""
+        self.console(plan).begin()
+        owner = self.vmm(host, plan, *options, **points)
+        owner.wait_for("running")
+        return owner
+
+    def wait_for_guest(self, host, plan, *options, **points):
+        """A VMM that waits for the guest to come to this host."""
+        waiting = self.vmm(host, plan, "--incoming", *options, **points)
+        waiting.wait_for("waiting")
+        return waiting
+
+    def begin(self, source, plan, *options, to=None):
+        """batonctl migrate, which goes on."""
+        host = source.host
+        return host.start(
+            "batonctl", "--json", "migrate", plan.name, "--to", to or self.other(host).name,
+            *(() if "--plan" in options else ("--yes",)), *options,
+            name=f"migrate-{plan.name}", stdout=subprocess.PIPE)
+
+    def migrate(self, source, plan, *options, seconds=60, to=None):
+        """batonctl migrate to its end; returns its status and the objects that it wrote."""
+        command = self.begin(source, plan, *options, to=to)
+        try:
+            output, _ = command.child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{command.name} did not end within {seconds} s\n{command.tail()}") from None
+        return command.status, [json.loads(line) for line in output.splitlines()], command.tail()
+
+    def move(self, source, plan, *options, seconds=60):
+        """
+        A migration that has to succeed; returns the VMM that the guest is with, and batonctl's last word.
+
+        The pause may be long, so that the guest converges on any machine.
+        """
+        target = self.wait_for_guest(self.other(source.host), plan)
+        status, said, errors = self.migrate(source, plan, *(options or ("--max-pause", "30000")), seconds=seconds)
+        expect(status == 0, f"batonctl migrate ended with {status}\n{errors}\n{source.history()}\n{target.history()}")
+        target.wait_for("running")
+        self.expect_moved(source, target, plan, seconds)
+        return target, said[-1]
+
+    def expect_moved(self, source, target, plan, seconds):
+        """The guest runs at the target and found each of its pages unharmed; the source has ended and says so."""
+        expect(source.process.wait_for_end() == 0, f"the source ended with {source.process.status}\n{source.history()}")
+        target.expect_good(plan.pages, seconds)
+        self.console(plan).expect_whole()
+        there = wait("the owner at the target", lambda: self.owned(target, plan))
+        here = source.host.guest(plan.name)
+        expect(here.get("state") != "running" and not here.get("owner"), f"the source's registry says {here}")
+        return there
+
+    def owned(self, vmm, plan):
+        guest = vmm.host.guest(plan.name)
+        is_owner = guest.get("state") == "running" and (guest.get("owner") or {}).get("processId") == vmm.pid
+        return guest if is_owner else None
+
+    def console(self, plan):
+        return Console(f"{self.folder}/{plan.name}.console")
+
+    # What waits for a person
+
+    def alarms(self, plan):
+        """Hosts whose registry has an alarm for the guest, with the command that settles it."""
+        found = []
+        for host in self.hosts:
+            alarm = host.guest(plan.name).get("alarm")
+            if alarm and alarm.get("command"):
+                found.append((host, alarm["command"]))
+        return found
+
+    def settle(self, host, command, plan):
+        """Runs what an alarm names, as an operator would."""
+        words = shlex.split(command)
+        expect(words[:3] == ["batonctl", "settle", plan.name], f"the alarm on {host.name} names '{command}'")
+        return host.batonctl(*words[1:])
+
+    # Ends
+
+    def tails(self):
+        return "\n".join(host.tails() for host in self.hosts)
+
+    def forget_guests(self):
+        """Ends all VMMs of the scenario before."""
+        for vmm in self.vmms:
+            vmm.process.kill()
+        self.vmms.clear()
+
+    def close(self):
+        for host in self.hosts:
+            host.close()
+        self.link.close()

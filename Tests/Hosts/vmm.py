@@ -1,0 +1,122 @@
+"""A VMM on one of the hosts, what it says, and what its guest says of itself."""
+
+import json
+import os
+import signal
+import time
+
+from checks import Failed, expect, wait
+from host import SILENCE_MILLISECONDS
+
+
+class VMM:
+    count = 0
+
+    def __init__(self, host, plan, console, *options, crash_at=None, stop_at=None):
+        VMM.count += 1
+        self.host = host
+        self.events_path = f"{host.folder}/{plan.name}-{VMM.count}.events"
+        environment = {"BATON_CRASH_AT": crash_at or "", "BATON_STOP_AT": stop_at or ""}
+        self.process = host.start(
+            "baton-vmm", "--vm", plan.name, *plan.options(), "--link-timeout", str(SILENCE_MILLISECONDS),
+            "--events", self.events_path, "--console", console, *options,
+            name=plan.name, environment=environment)
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def is_alive(self):
+        return self.process.is_alive
+
+    def events(self):
+        try:
+            with open(self.events_path) as file:
+                return [json.loads(line) for line in file.read().split("\n")[:-1]]
+        except FileNotFoundError:
+            return []
+
+    def said(self, event):
+        return [line for line in self.events() if line["event"] == event]
+
+    def wait_for(self, event, count=1, seconds=30):
+        def ask():
+            found = self.said(event)
+            if len(found) < count and not self.is_alive and len(self.said(event)) < count:
+                raise Failed(f"{self.process.name} ended with {self.process.status} without the event {event}")
+            return found[count - 1:]
+        try:
+            return wait(f"the event {event} of {self.process.name}", ask, seconds)[0]
+        except Failed as error:
+            raise Failed(f"{error}\n{self.history()}") from None
+
+    def verdict(self):
+        """The guest's own report; it is as old as the guest's last instruction."""
+        count = len(self.said("report"))
+        self.process.signal(signal.SIGUSR1)
+        return self.wait_for("report", count + 1)["report"]
+
+    def expect_good(self, checks=1, seconds=30):
+        """The guest runs here and looks at so many of its pages again; none was damaged. Returns its report."""
+        first = self.verdict()
+        def has_looked():
+            now = self.verdict()
+            return now["counter"] > first["counter"] and now["pagesChecked"] >= first["pagesChecked"] + checks
+        wait(f"{checks} pages that the guest looks at in {self.process.name}", has_looked, seconds)
+        last = self.verdict()
+        expect(not last["pageErrors"] and not last["problems"],
+               f"the guest in {self.process.name} found {last['pageErrors']} wrong pages and says {last['problems']}")
+        return last
+
+    def expect_still(self):
+        """The guest is here and stands still."""
+        first = self.verdict()["counter"]
+        time.sleep(0.1)
+        expect(self.verdict()["counter"] == first, f"the guest runs in {self.process.name} without a verdict")
+
+    def history(self):
+        """What it said, for a failure."""
+        lines = [json.dumps(line) for line in self.events() if line["event"] != "report"][-12:]
+        return "\n".join([f"    {self.process.name}: {line}" for line in lines] + [self.process.tail()])
+
+
+class GuestPlan:
+    """What a guest is like; the same options start its first owner and the VMM that waits for it elsewhere."""
+
+    def __init__(self, name, memory="16M", vcpus=2, vcpu="software", sev="model", duty=30, options=()):
+        self.name = name
+        self.memory = memory
+        self.vcpus = vcpus
+        self.vcpu = vcpu
+        self.sev = sev
+        self.duty = duty
+        self.more = options
+
+    @property
+    def pages(self):
+        """All that a guest with software vCPUs looks at; one with real ones has 2,048 of them."""
+        return 2048 if self.vcpu == "kvm" else int(self.memory[:-1]) << 8
+
+    def options(self):
+        return ["--memory", self.memory, "--vcpus", str(self.vcpus), "--vcpu", self.vcpu, "--sev", self.sev,
+                "--duty", str(self.duty), *self.more]
+
+
+class Console:
+    """The file that all VMMs of one guest append to: a gap is lost work, a line again is a second guest."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def begin(self):
+        with open(self.path, "w"):
+            pass
+
+    def expect_whole(self):
+        """Returns how many lines there are."""
+        with open(self.path, "rb") as file:
+            lines = file.read().split(b"\n")[:-1]
+        for number, line in enumerate(lines):
+            expect(line == b"guest %012d" % number, f"line {number} of {os.path.basename(self.path)} is {line!r}")
+        return len(lines)

@@ -13,7 +13,8 @@ struct BatonBench: ParsableCommand {
       is said and is no failure: the exit status is 0 unless the measurement itself could not be made.
       """)
 
-  @Flag(help: "Ten handoffs at 64 and 256 MiB, eight guests, fifty registered guests: a check in a minute.")
+  @Flag(
+    help: "Ten handoffs at 64 and 256 MiB, eight guests, fifty registered guests: a check in a few minutes.")
   var quick = false
 
   @Option(help: ArgumentHelp("Write the results as JSON to this file.", valueName: "file"))
@@ -25,7 +26,7 @@ struct BatonBench: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Only these parts: blackout, move, kvm, rolling, memory, model, libbaton, remote, systemd. Default: all.",
+      "Only these parts: blackout, move, kvm, rolling, memory, model, libbaton, remote, migration, systemd. Default: all.",
       valueName: "part"
     ))
   var only: [Part] = []
@@ -113,6 +114,8 @@ enum Part: String, ExpressibleByArgument, CaseIterable, Hashable {
   case libbaton
   /// The way to another host, over loopback.
   case remote
+  /// Whole migrations to another host.
+  case migration
   /// The installed units in a container.
   case systemd
 }

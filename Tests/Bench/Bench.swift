@@ -38,6 +38,11 @@ struct Bench {
     }
     measure(.remote, &results) { $0.remote = try RemotePath(workspace: workspace).measure(plan.remote) }
     model.kill()
+    measure(.migration, &results) { results in
+      let measured = try MigrationMeasurement(workspace: workspace).measure(plan.migration)
+      results.migration = measured
+      results.failures += measured.failures.map { "migration: \($0)" }
+    }
     measure(.systemd, &results) {
       let measured = try UnitContainer(workspace: workspace).measure(restrictions)
       $0.systemd = measured

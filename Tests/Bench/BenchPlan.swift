@@ -31,6 +31,35 @@ struct BenchPlan {
     let largeMebibytes: Int
   }
 
+  /// Whole migrations there and back.
+  struct Migration {
+    /// A plain guest.
+    struct Size {
+      let ramMebibytes: Int
+      let migrations: Int
+      /// Of other programs' streams, in turns with the migrations; 0 for none.
+      let streamMebibytes: Int
+    }
+
+    /// A SEV guest of the model.
+    struct Encrypted {
+      let ramMebibytes: Int
+      let migrations: Int
+      /// Through the model's cryptography alone, before each migration.
+      let pages: Int
+    }
+
+    /// A SEV guest on a device as slow as real ones.
+    struct Throttled {
+      let ramMebibytes: Int
+      let pagesPerSecond: Int
+    }
+
+    var plain: [Size]
+    let encrypted: Encrypted
+    let throttled: Throttled
+  }
+
   /// Both ways in which a context goes.
   var sizes: [Size]
   /// Real vCPUs: each handoff is slow where instructions are emulated.
@@ -42,6 +71,14 @@ struct BenchPlan {
   let modelPages: Int
   /// Through two sidecars.
   var remote = Remote(rounds: 12, mebibytes: 1024, largeMebibytes: 4096)
+  /// Between two hosts on this machine.
+  var migration = Migration(
+    plain: [
+      Migration.Size(ramMebibytes: 1024, migrations: 12, streamMebibytes: 1024),
+      Migration.Size(ramMebibytes: 4096, migrations: 6, streamMebibytes: 0),
+    ],
+    encrypted: Migration.Encrypted(ramMebibytes: 128, migrations: 6, pages: 10_000),
+    throttled: Migration.Throttled(ramMebibytes: 64, pagesPerSecond: 400))
   /// Of a plain guest, in C and in Swift each.
   var library = Size(ramMebibytes: 256, handoffs: 200, blocks: 8)
   var units: Units
@@ -75,6 +112,10 @@ struct BenchPlan {
     kvm: Size(ramMebibytes: 64, handoffs: 3, blocks: 1),
     rollingGuests: 8, rollingParallel: 4, registeredGuests: 50, modelRoundTrips: 500, modelPages: 5000,
     remote: Remote(rounds: 2, mebibytes: 256, largeMebibytes: 1024),
+    migration: Migration(
+      plain: [Migration.Size(ramMebibytes: 64, migrations: 4, streamMebibytes: 64)],
+      encrypted: Migration.Encrypted(ramMebibytes: 16, migrations: 2, pages: 1000),
+      throttled: Migration.Throttled(ramMebibytes: 16, pagesPerSecond: 400)),
     library: Size(ramMebibytes: 64, handoffs: 10, blocks: 2),
     units: Units(
       sideBySide: [Size(ramMebibytes: 64, handoffs: 6, blocks: 2)],

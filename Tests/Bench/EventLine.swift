@@ -16,6 +16,8 @@ struct EventLine: Decodable {
   struct Report: Decodable {
     /// Over all processes that ran it.
     let pagesWritten: UInt64
+    /// That did not hold what it had written there.
+    let pageErrors: UInt64?
   }
 }
 

@@ -73,7 +73,7 @@ extension ResultTable {
   }
 
   /// MiB a second of a time for a GiB.
-  private static func rate(_ nanoseconds: UInt64) -> String {
+  static func rate(_ nanoseconds: UInt64) -> String {
     "\(1024 * 1_000_000_000 / max(1, nanoseconds))"
   }
 }

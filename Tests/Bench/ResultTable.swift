@@ -24,6 +24,7 @@ struct ResultTable {
     model()
     library()
     remote()
+    migration()
     systemd()
     targets()
     for failure in results.failures { lines += ["", "NOT MEASURED: \(failure)"] }

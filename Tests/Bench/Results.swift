@@ -11,6 +11,7 @@ struct Results: Codable {
   var model: Model?
   var library: Library?
   var remote: Remote?
+  var migration: Migration?
   var systemd: Systemd?
   /// What could not be measured, and why.
   var failures: [String] = []
@@ -198,6 +199,7 @@ struct Results: Codable {
     }
     if let ratio = library?.ratio { add("blackout p50, libbaton / Swift", ratio, atMost: 1.1) }
     targets += remoteTargets
+    targets += migrationTargets
     if let units = systemd?.units {
       for size in units.sideBySide {
         add("side by side p50 at \(size.ramMebibytes) MiB, units / bare processes", size.ratio, atMost: 1.3)

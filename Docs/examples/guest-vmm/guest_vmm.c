@@ -383,16 +383,18 @@ static int carry_out(struct guest_vmm *vmm, const struct baton_event *event) {
 /* 0 when the guest was ended. */
 static int obey_signal(struct guest_vmm *vmm, uint32_t number) {
   char report[1536];
+  if (number == SIGUSR1) {
+    /* Of a guest that stands still too; before the offer there is none. */
+    if (vmm->machine == NULL) return 1;
+    machine_report(vmm->machine, report, sizeof report);
+    tell(vmm, "report", ",\"report\":%s", report);
+    return 1;
+  }
   if (!vmm->is_running) {
     /* Not the owner yet, or not any more: it just goes, and the registry sees its end. While it may have the guest's
      * context it must wait for the verdict. */
     int state = baton_vmm_state(vmm->baton);
-    return number == SIGUSR1 || number == SIGHUP || state >= BATON_STATE_CLAIMING;
-  }
-  if (number == SIGUSR1) {
-    machine_report(vmm->machine, report, sizeof report);
-    tell(vmm, "report", ",\"report\":%s", report);
-    return 1;
+    return number == SIGHUP || state >= BATON_STATE_CLAIMING;
   }
   if (number == SIGHUP) {
     vmm->is_parking = 1;

@@ -398,12 +398,12 @@ class guest_vmm {
   }
 
   bool obey(std::uint32_t number) {
-    if (!is_running_)
-      return number == SIGUSR1 || number == SIGHUP || baton_vmm_state(handle_.get()) >= BATON_STATE_CLAIMING;
     if (number == SIGUSR1) {
-      report();
+      // Of a guest that stands still too; before the offer there is none.
+      if (machine_) report();
       return true;
     }
+    if (!is_running_) return number == SIGHUP || baton_vmm_state(handle_.get()) >= BATON_STATE_CLAIMING;
     if (number == SIGHUP) {
       handle_.check("asking for custody", baton_vmm_park(handle_.get()));
       return true;

@@ -712,7 +712,12 @@ impl GuestVmm {
     fn obey(&mut self, number: u32) -> Result<bool, Failed> {
         let vmm = self.handle.0;
         match (self.is_running, number) {
-            (true, ffi::SIGUSR1) => self.report()?,
+            // Of a guest that stands still too; before the offer there is none.
+            (_, ffi::SIGUSR1) => {
+                if self.machine.is_some() {
+                    self.report()?
+                }
+            }
             (true, ffi::SIGHUP) => {
                 self.handle.check("asking for custody", unsafe { ffi::baton_vmm_park(vmm) }.into())?;
             }
@@ -723,7 +728,7 @@ impl GuestVmm {
                 self.tell("ended", "");
                 return Ok(false);
             }
-            (false, ffi::SIGUSR1 | ffi::SIGHUP) => {}
+            (false, ffi::SIGHUP) => {}
             // Not the owner yet: it just goes. While it may have the guest's context it must wait for the verdict.
             (false, _) => return Ok(unsafe { ffi::baton_vmm_state(vmm) } >= ffi::STATE_CLAIMING),
         }

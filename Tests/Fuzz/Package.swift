@@ -34,7 +34,7 @@ let package = Package(
     fuzzer("journal", ["BatonCore", "BatonWire"]),
     fuzzer("registry", ["BatonCore", "BatonWire"]),
     fuzzer("varlink", ["Varlink", "RegistryInterface"]),
-    fuzzer("machineState", ["ReferenceVMM", "KVM"]),
+    fuzzer("machineState", ["EncryptionStatus", "ReferenceVMM", "KVM"]),
     fuzzer("sevStructures", ["SEVABI"]),
     fuzzer("sevCommands", ["SEVModel", "SEVABI"], support: ["SEVFuzzSupport"]),
     fuzzer("sevBlobs", ["SEVModel", "SEVCertificates", "SEVABI"], support: ["SEVFuzzSupport"]),

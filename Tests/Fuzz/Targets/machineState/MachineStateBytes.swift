@@ -1,3 +1,4 @@
+import EncryptionStatus
 import FuzzSupport
 import KVM
 
@@ -17,6 +18,7 @@ public func fuzzMachineState(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CI
   case 2: softwareVCPU(bytes)
   case 3: kvmVCPU(bytes)
   case 4: kvmBoard(bytes)
+  case 5: memoryStatus(bytes)
   default: whole(bytes)
   }
   return 0
@@ -33,6 +35,7 @@ private func whole(_ bytes: [UInt8]) {
       case .softwareVCPU: softwareVCPU(content)
       case .kvmVCPU: kvmVCPU(content)
       case .kvmBoard: kvmBoard(content)
+      case .memoryStatus: memoryStatus(content)
       }
     }
   }
@@ -59,4 +62,11 @@ private func kvmVCPU(_ bytes: [UInt8]) {
 private func kvmBoard(_ bytes: [UInt8]) {
   guard let state = try? KVMBoardState(decoding: bytes) else { return }
   precondition(state.encoded() == bytes, "a KVM board changed on its second journey")
+}
+
+private func memoryStatus(_ bytes: [UInt8]) {
+  guard let status = try? MemoryEncryptionStatus(decoding: bytes) else { return }
+  precondition(
+    (try? MemoryEncryptionStatus(decoding: status.encoded())) == status,
+    "what a guest said of its memory changed on its second journey")
 }

@@ -93,7 +93,7 @@ class Host:
 
     def path(self, name):
         """A path of this host's /run/baton, as this test reaches it."""
-        return f"/proc/{self.holder.pid}/root/{RUNTIME}/{name}"
+        return os.path.join("/proc", str(self.holder.pid), "root", RUNTIME, name)
 
     # Daemons
 

@@ -35,6 +35,12 @@ extension Firmware {
       guestCount: UInt32(guestCount))
   }
 
+  /// What firmware of another version has done before this one took its place: made the platform's keys. Nothing if
+  /// there are some.
+  mutating func makePlatformKeys(by version: FirmwareVersion) throws(FirmwareStatus) {
+    _ = try identity.credentials(version: version)
+  }
+
   /// PLATFORM_RESET: the platform's identity is wiped, but for the chip's.
   package mutating func resetPlatform() throws(FirmwareStatus) {
     try admit(.platformReset)

@@ -13,6 +13,9 @@ public struct ModelConfiguration: Hashable, Sendable {
   public var encryptedStateASIDCount: UInt32
   /// What the firmware reports, and what policies and measurements contain.
   public var firmwareVersion: FirmwareVersion
+  /// Of the firmware that made the platform's keys, which is in their certificates: an update of the firmware
+  /// keeps them until PEK_GEN. nil for ``firmwareVersion``.
+  public var platformVersion: FirmwareVersion?
   /// Whether KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM is there.
   public var offersMove: Bool
   /// Whether only the second of the three local-migration patches is applied, which refuses SEV-ES guests.
@@ -31,14 +34,16 @@ public struct ModelConfiguration: Hashable, Sendable {
     isEnabled: Bool = true, profile: KernelProfile = .rfc, asidCount: UInt32 = 500,
     encryptedStateASIDCount: UInt32 = 0,
     firmwareVersion: FirmwareVersion = FirmwareVersion(major: 1, minor: 55, build: 21),
-    offersMove: Bool? = nil, localMigrationWithoutEncryptedState: Bool = false,
-    firmwareVMSA: Bool = false, ciphertext: Bool = false, processor: ProcessorHealth = .healthy
+    platformVersion: FirmwareVersion? = nil, offersMove: Bool? = nil,
+    localMigrationWithoutEncryptedState: Bool = false, firmwareVMSA: Bool = false, ciphertext: Bool = false,
+    processor: ProcessorHealth = .healthy
   ) {
     self.isEnabled = isEnabled
     self.profile = profile
     self.asidCount = asidCount
     self.encryptedStateASIDCount = encryptedStateASIDCount
     self.firmwareVersion = firmwareVersion
+    self.platformVersion = platformVersion
     self.offersMove = profile.hasMove && (offersMove ?? true)
     self.localMigrationWithoutEncryptedState = localMigrationWithoutEncryptedState
     self.firmwareVMSA = firmwareVMSA

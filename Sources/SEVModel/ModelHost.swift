@@ -24,6 +24,7 @@ public struct ModelHost: Sendable {
     asids = ASIDPool(
       encryptedStateCount: configuration.encryptedStateASIDCount, count: configuration.asidCount)
     firmware = Firmware(version: configuration.firmwareVersion, asids: asids, identity: identity)
+    if let older = configuration.platformVersion { try? firmware.makePlatformKeys(by: older) }
     // What the driver does when it is loaded. A firmware that was just made refuses none of it.
     if configuration.processor != .absent { try? firmware.initializeIfNeeded() }
     firmware.mailbox = Mailbox(configuration.processor)

@@ -68,6 +68,30 @@ struct MachineOptions: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
+      "The firmware's API version, to which guests' policies compare theirs.",
+      valueName: "major.minor"),
+    transform: version(text:))
+  var firmwareApi: FirmwareVersion = ModelConfiguration().firmwareVersion
+
+  @Option(
+    help: ArgumentHelp(
+      """
+      The API version of the firmware that made the platform's keys, as it is in their certificates: older than \
+      --firmware-api after an update without PEK_GEN. Without it the same.
+      """, valueName: "major.minor"),
+    transform: version(text:))
+  var platformApi: FirmwareVersion?
+
+  private static func version(text: String) throws -> FirmwareVersion {
+    let numbers = text.split(separator: ".", omittingEmptySubsequences: false).map { UInt8($0) }
+    guard numbers.count == 2, let major = numbers[0], let minor = numbers[1] else {
+      throw ValidationError("'\(text)' is no version such as 1.55")
+    }
+    return FirmwareVersion(major: major, minor: minor, build: ModelConfiguration().firmwareVersion.build)
+  }
+
+  @Option(
+    help: ArgumentHelp(
       """
       Let the Secure Processor answer so many commands of the firmware and then hang: the next one fails with \
       ETIMEDOUT, all later ones with EBUSY.

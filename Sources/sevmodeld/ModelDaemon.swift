@@ -81,7 +81,8 @@ struct ModelDaemon: ParsableCommand {
   private var modelConfiguration: ModelConfiguration {
     ModelConfiguration(
       isEnabled: !kernel.disabled, profile: kernel.profile, asidCount: machine.asids,
-      encryptedStateASIDCount: machine.esAsids, offersMove: kernel.noMove ? false : nil,
+      encryptedStateASIDCount: machine.esAsids, firmwareVersion: machine.firmwareApi,
+      platformVersion: machine.platformApi, offersMove: kernel.noMove ? false : nil,
       localMigrationWithoutEncryptedState: kernel.withoutThirdPatch, firmwareVMSA: kernel.firmwareVmsa,
       ciphertext: machine.ciphertext, processor: machine.processor)
   }

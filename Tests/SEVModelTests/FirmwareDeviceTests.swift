@@ -157,6 +157,29 @@ struct FirmwareDeviceTests {
     #expect(plain.platformStatus().flags == 0)
   }
 
+  @Test("has the API version of the firmware that made its keys in their certificates until PEK_GEN")
+  func updated() throws {
+    let older = FirmwareVersion(major: 1, minor: 40, build: 7)
+    var bench = Bench(ModelConfiguration(platformVersion: older))
+    let status = bench.platformStatus()
+    #expect(APIVersion(major: status.major, minor: status.minor) == APIVersion(major: 1, minor: 55))
+    func versions(_ shown: (pdh: [UInt8], chain: [UInt8])) -> [APIVersion?] {
+      [shown.pdh, Array(shown.chain.prefix(2084))].map { SEVCertificate($0)?.version }
+    }
+    let before = APIVersion(major: 1, minor: 40)
+    #expect(versions(bench.exported()) == [before, before])
+    let certificates = try bench.host.platformCertificates()
+    let shown = TargetCertificates(
+      pdh: certificates.pdh, platform: certificates.chain, amd: certificates.amd)
+    let needs = APIVersion(major: 1, minor: 41)
+    #expect(throws: CertificateError(.pek, .apiTooOld(has: before, needs: needs))) {
+      try shown.verify(roots: .amdAndModel, minimumAPI: needs)
+    }
+    #expect(bench.device(.generatePEK) == .ok)
+    let now = APIVersion(major: 1, minor: 55)
+    #expect(versions(bench.exported()) == [now, now])
+  }
+
   @Test("FACTORY_RESET is EBUSY while there is a guest, and else leaves the platform uninitialised")
   func factoryReset() throws {
     var bench = Bench()

@@ -135,7 +135,7 @@ final class SoftwareVCPU: Sendable {
       }
       now = MonotonicClock.now()
       if dutyPercent < 100 && now &- burstBegin >= Self.burstNanoseconds {
-        gate.sleep(permission, nanoseconds: (now &- burstBegin) * (100 - dutyPercent) / dutyPercent)
+        gate.sleep(permission, nanoseconds: Self.rest(after: now &- burstBegin, dutyPercent: dutyPercent))
         now = MonotonicClock.now()
         burstBegin = now
       }
@@ -146,8 +146,18 @@ final class SoftwareVCPU: Sendable {
   /// A word of the header page that only software vCPUs know: how many pages they write in every pass; 0 is all.
   static let workingSetWord = 0x78
 
+  /// How long a paced vCPU rests after a piece of work, both in nanoseconds.
+  ///
+  /// A piece that seems longer than ``longestBurstNanoseconds`` was none: the thread was kept from its processor, or
+  /// its process was stopped for a while, and the guest would stand still for many times as long.
+  static func rest(after burst: UInt64, dutyPercent: UInt64) -> UInt64 {
+    min(burst, longestBurstNanoseconds) * (100 - dutyPercent) / dutyPercent
+  }
+
   /// A paced vCPU works so long in one piece.
   private static let burstNanoseconds: UInt64 = 100_000
+  /// No iteration takes longer, and what a burst is counted as at most.
+  private static let longestBurstNanoseconds: UInt64 = 5_000_000
 
   /// What the header page says once and for all.
   private struct Parameters {

@@ -111,9 +111,9 @@ let package = Package(
       "ReferenceVMM",
       [
         "Baton", "BatonWire", "EncryptionStatus", "GuestImage", "KVM", "LinuxOS", "MigrationCore",
-        "RemoteMigration", "SEVABI", "SEVDevice", "Systemd",
+        "RemoteMigration", "SEVABI", "SEVCertificates", "SEVDevice", "Systemd",
       ]),
-    library("RemoteService", ["LinuxOS", "RegistryInterface", "Systemd", "Varlink"] + nio),
+    library("RemoteService", ["BatonWire", "LinuxOS", "RegistryInterface", "Systemd", "Varlink"] + nio),
     library(
       "RegistryService",
       [
@@ -125,7 +125,7 @@ let package = Package(
     // Floor 6: programs.
     program("batond", ["BatonWire", "LinuxOS", "RegistryService", "Systemd", argumentParser]),
     program("baton-remote", ["LinuxOS", "RemoteService", "Systemd", argumentParser]),
-    program("batonctl", ["LinuxOS", "RegistryInterface", "Systemd", "Varlink", argumentParser]),
+    program("batonctl", ["BatonWire", "LinuxOS", "RegistryInterface", "Systemd", "Varlink", argumentParser]),
     program("baton-vmm", ["LinuxOS", "ReferenceVMM", "Systemd", argumentParser]),
     program("sevmodeld", ["LinuxOS", "ModelService", "SEVModel", argumentParser]),
     // The shared object itself is linked by Scripts/with-sev-model: SwiftPM would link the Swift runtime into it.
@@ -144,7 +144,8 @@ let package = Package(
     tests(
       "MigrationCoreTests",
       ["MigrationCore", "BatonWire", "EncryptionStatus", "SEVABI", "SEVCertificates", crypto]),
-    tests("RemoteServiceTests", ["RemoteService", "LinuxOS", "RegistryInterface", "Varlink"] + nio),
+    tests(
+      "RemoteServiceTests", ["RemoteService", "BatonWire", "LinuxOS", "RegistryInterface", "Varlink"] + nio),
     tests(
       "RemoteMigrationTests",
       [
@@ -152,19 +153,19 @@ let package = Package(
         "SEVABI",
       ]),
     tests("VarlinkTests", ["Varlink", "RegistryInterface"]),
-    tests("BatonctlTests", ["batonctl", "LinuxOS", "RegistryInterface", "Systemd", "Varlink"]),
+    tests("BatonctlTests", ["batonctl", "BatonWire", "LinuxOS", "RegistryInterface", "Systemd", "Varlink"]),
     tests("KVMTests", ["KVM", "LinuxOS"]),
     tests("ModelServiceTests", ["ModelService", "SEVDevice", "SEVABI", "SEVModel", "LinuxOS"]),
     tests(
       "ReferenceVMMTests",
       [
         "BatonWire", "EncryptionStatus", "GuestImage", "KVM", "LinuxOS", "ReferenceVMM", "RemoteMigration",
-        "Systemd",
+        "SEVCertificates", "Systemd",
       ]),
     tests(
       "RegistryServiceTests",
       ["RegistryService", "BatonCore", "BatonWire", "LinuxOS", "RegistryInterface", "Systemd"]),
-    tests("BatonTests", ["Baton", "Harness", "LinuxOS", "RegistryInterface"]),
+    tests("BatonTests", ["Baton", "BatonWire", "Harness", "LinuxOS", "RegistryInterface"]),
     program("example-vmm", ["Baton", "BatonWire", "LinuxOS"], path: "Tests/Example"),
     .target(
       name: "Harness", dependencies: ["LinuxOS", "BatonWire", "BatonCore", "RegistryInterface", "Varlink"],

@@ -14,13 +14,16 @@ public struct Applicant: ~Copyable {
   ///
   /// - Parameters:
   ///   - isFresh: Insist on being the first owner; refused as second owner when there is one.
+  ///   - neverBegins: Only become the successor of somebody who has the guest; refused (`unknownGuest`, `guestEnded`,
+  ///     `guestLost`, `departed`) when nobody has it here.
   ///   - patienceMilliseconds: How long to wait for a registry that is not there.
   /// - Throws: ``BatonError/refused(_:_:)`` (wrong peer, second owner, second successor, quota …),
   ///   ``BatonError/registryUnreachable(path:milliseconds:)``.
   public init(
-    _ identity: VMMIdentity, isFresh: Bool = false, patienceMilliseconds: UInt64 = 5_000
+    _ identity: VMMIdentity, isFresh: Bool = false, neverBegins: Bool = false,
+    patienceMilliseconds: UInt64 = 5_000
   ) throws(BatonError) {
-    link = RegistryLink(identity, .successor(Successor(isFresh: isFresh)))
+    link = RegistryLink(identity, .successor(Successor(isFresh: isFresh, neverBegins: neverBegins)))
     try link.connectPatiently(milliseconds: patienceMilliseconds)
   }
 

@@ -50,23 +50,52 @@ public struct ArrivingGuest: ~Copyable {
   }
 
   /// Nothing comes of it: the source stays with its guest, or cannot be reached. This process may receive another one.
-  public consuming func withdraw(_ refusal: Refusal, _ text: String) throws(BatonError) {
-    try link.withdraw(id, refusal, text)
+  public consuming func withdraw(_ refusal: Refusal, _ text: String) -> WithdrawnArrival {
+    link.withdraw(refusal, text)
   }
 
-  /// Everything that came is restored into this process. Returns when the registry has written it down, so that the
-  /// source may be told: it is told on a connection of its own, whose first record is answered.
-  ///
-  /// - Throws: ``BatonError/refused(_:_:)`` when the arrival was ended meanwhile,
-  ///   ``BatonError/registryUnreachable(path:milliseconds:)`` when nobody answers. The source must not hear `ready`
-  ///   then: it keeps its guest.
-  public consuming func arrived(patienceMilliseconds: UInt64 = 5_000) throws(BatonError) -> ArrivedGuest {
-    let link = link
-    let id = id
+  /// Whether the registry has an arrival in its journal that was announced to it.
+  public enum Announcement: ~Copyable {
+    /// The source may be told.
+    case arrived(ArrivedGuest)
+    /// The source must not be told: it keeps its guest, and the arrival is to be withdrawn. Nobody can say whether the
+    /// registry has it. ``BatonError/refused(_:_:)`` when it was ended meanwhile,
+    /// ``BatonError/registryUnreachable(path:milliseconds:)`` when nobody answers.
+    case failed(ArrivingGuest, BatonError)
+  }
+
+  /// Everything that came is restored into this process. Returns when the registry has written it down: it is told on
+  /// a connection of its own, whose first record is answered.
+  public consuming func arrived(patienceMilliseconds: UInt64 = 5_000) -> Announcement {
     _ = link.changeArrival { $0.arrived() }
     link.disconnect()
-    try link.connectPatiently(milliseconds: patienceMilliseconds)
-    return ArrivedGuest(link: link, id: id)
+    do throws(BatonError) { try link.connectPatiently(milliseconds: patienceMilliseconds) } catch {
+      return .failed(self, error)
+    }
+    return .arrived(ArrivedGuest(link: link, id: id))
+  }
+}
+
+/// An arrival of which nothing comes. The registry has to hear that: until it does, the guest's name is taken, and
+/// an operator is called.
+///
+/// Call ``process()`` again and again until it gives true, or say that another guest arrives: that ends it too.
+public struct WithdrawnArrival: ~Copyable {
+  let link: RegistryLink
+
+  /// The socket to poll for reading, or -1 while there is no connection.
+  public var descriptor: Int32 { link.descriptor }
+
+  /// Takes up what the registry sent, without waiting beyond a reconnect's welcome.
+  ///
+  /// - Returns: true when it knows that the guest does not come.
+  public mutating func process() throws(BatonError) -> Bool {
+    switch try link.nextArrivalStep(until: 0) {
+    case .act:
+      link.disconnect()
+      return true
+    case .wrongReceipt, nil: return false
+    }
   }
 }
 
@@ -95,8 +124,8 @@ public struct ArrivedGuest: ~Copyable {
   }
 
   /// The source says itself that it keeps the guest: give up what came. This process may receive another one.
-  public consuming func withdraw(_ refusal: Refusal, _ text: String) throws(BatonError) {
-    try link.withdraw(id, refusal, text)
+  public consuming func withdraw(_ refusal: Refusal, _ text: String) -> WithdrawnArrival {
+    link.withdraw(refusal, text)
   }
 
   /// Shows the registry what came from the source; shown again on a renewed connection.
@@ -144,11 +173,12 @@ extension RegistryLink {
     case wrongReceipt
   }
 
-  /// Says that nothing comes of an arrival, and ends the connection.
-  func withdraw(_ id: MigrationID, _ refusal: Refusal, _ text: String) throws(BatonError) {
-    renewIfGone()
-    try send(.stays(id, refusal, text))
-    disconnect()
+  /// Says that nothing comes of an arrival, if there is a connection to say it on.
+  func withdraw(_ refusal: Refusal, _ text: String) -> WithdrawnArrival {
+    let message = changeArrival { $0.withdraw(refusal, text) }
+    // What goes wrong ends the connection, and is said again on the next one.
+    _ = try? send(message)
+    return WithdrawnArrival(link: self)
   }
 
   /// Changes the arrival's machine and returns what it wants said.
@@ -175,10 +205,9 @@ extension RegistryLink {
     return nil
   }
 
-  /// On a renewed connection the receipt is shown once more.
-  func presentReceiptAgain() throws(BatonError) {
-    guard case .arriving(let arrival) = side, arrival.arriving.isArrived, let receipt = arrival.receipt
-    else { return }
-    try send(.receipt(arrival.arriving.id, receipt))
+  /// On a renewed connection the receipt is shown once more, or the withdrawal said.
+  func repeatUnanswered() throws(BatonError) {
+    guard case .arriving(let arrival) = side, let message = arrival.unanswered else { return }
+    try send(message)
   }
 }

@@ -121,7 +121,7 @@ final class RegistryLink {
         deadlines = welcome.deadlines
         role = welcome.role
         hasBeenWelcomed = true
-        try presentReceiptAgain()
+        try repeatUnanswered()
         return true
       case .refusal(let refusal, let text):
         disconnect()

@@ -9,6 +9,7 @@ public struct Arrival: Hashable, Sendable {
   public private(set) var arriving: Arriving
   /// What was shown, to be shown again on a renewed connection.
   public private(set) var receipt: DepartureReceipt?
+  private var withdrawal: VMMMessage?
 
   public init(_ arriving: Arriving) { self.arriving = arriving }
 
@@ -20,11 +21,14 @@ public struct Arrival: Hashable, Sendable {
   /// Takes an order; nil when it is old or does not fit, and so changes nothing.
   public mutating func take(_ order: RegistryMessage) -> Action? {
     switch order {
-    case .run(let epoch): arriving.isArrived && epoch > arriving.epoch ? .run(epoch: epoch) : nil
-    case .release(let refusal): .release(refusal)
+    case .run(let epoch):
+      // Nothing is left of it here that could run.
+      guard withdrawal == nil else { return .release(nil) }
+      return arriving.isArrived && epoch > arriving.epoch ? .run(epoch: epoch) : nil
+    case .release(let refusal): return .release(refusal)
     case .welcome, .prepare, .offered, .freeze, .claim, .takeBack, .refusal, .preflight, .migrate, .depart,
       .cancelMigration:
-      nil
+      return nil
     }
   }
 
@@ -38,6 +42,20 @@ public struct Arrival: Hashable, Sendable {
   public mutating func present(_ receipt: DepartureReceipt) -> VMMMessage {
     self.receipt = receipt
     return .receipt(arriving.id, receipt)
+  }
+
+  /// Nothing comes of it: this process has given up what came, or never had all of it.
+  public mutating func withdraw(_ refusal: Refusal, _ text: String) -> VMMMessage {
+    receipt = nil
+    let message = VMMMessage.stays(arriving.id, refusal, text)
+    withdrawal = message
+    return message
+  }
+
+  /// What has to be said again after the first record of a renewed connection, since it may not have arrived.
+  public var unanswered: VMMMessage? {
+    if let withdrawal { return withdrawal }
+    return arriving.isArrived ? receipt.map { .receipt(arriving.id, $0) } : nil
   }
 
   /// The receipt did not fit.

@@ -187,7 +187,8 @@ extension GuestMachine {
     guard let migration = record.migration, migration.id == id,
       case .coming(_, isShown: false) = migration.course
     else { return }
-    heard.remove(process)
+    // The answer without which it says so again.
+    refuse(process, .migrationCancelled)
     record.owner = nil
     failArrival()
   }
@@ -219,9 +220,10 @@ extension GuestMachine {
   /// R81: the first record of a VMM that receives the guest already.
   mutating func stand(_ arriving: Arriving, _ process: ProcessID) {
     if record.owner == process, record.phase == .arriving, let earlier = record.migration,
-      earlier.course == .coming(isArrived: false, isShown: false), earlier.id != arriving.id
+      case .coming(_, isShown: false) = earlier.course, earlier.id != arriving.id
     {
-      // Nothing came of its earlier one, and it is there for the next.
+      // Nothing came of its earlier one, whatever it could not say of it, and it is there for the next.
+      disarm(.migration)
       record.epoch = max(record.epoch, arriving.epoch)
       record.migration = MigrationRecord(
         id: arriving.id, lock: arriving.lock, peer: arriving.peer,
@@ -230,7 +232,7 @@ extension GuestMachine {
       journal()
       note(.arriving(arriving.id, process))
     }
-    if record.migration?.id == arriving.id, isArrivalOver {
+    if isArrivalOver, record.migration?.id == arriving.id || record.previous?.id == arriving.id {
       refuse(process, .migrationCancelled)
       return
     }
@@ -387,19 +389,20 @@ extension GuestMachine {
     note(.arrivalCommitted(migration.id, owner: owner, epoch: record.epoch))
   }
 
-  /// R84, R85: nothing came of it. A guest that had left before and was never confirmed is as it was then.
+  /// R84, R85: nothing came of it. A guest that had left before is as it was then.
   private mutating func failArrival() {
     let id = record.migration?.id
     disarm(.migration)
-    if let previous = record.previous {
-      record.migration = previous
-      record.previous = nil
+    if let left = record.previous {
+      // The other one stays known, so that it does not begin again.
+      record.previous = record.migration
+      record.migration = left
       record.phase = .departed
       record.owner = nil
       runDue = false
       runConfirmed = false
       journal()
-      arm(.migration)
+      if leavingMigration != nil { arm(.migration) }
     } else {
       declare(.ended, .migrationCancelled)
     }

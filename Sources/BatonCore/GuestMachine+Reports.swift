@@ -158,7 +158,13 @@ extension GuestMachine {
     switch record.phase {
     case .lost, .ended:
       // R5
-      release(process, record.phase == .lost ? .guestLost : .guestEnded)
+      let refusal = record.phase == .lost ? Refusal.guestLost : .guestEnded
+      if report == .attach(prepared: Standing.neverBegins) {
+        // It has nothing of the guest, and may wait for it to come from another host.
+        refuse(process, refusal)
+      } else {
+        release(process, refusal)
+      }
     case .departed: refuse(process, .departed)
     case .departing, .arriving: refuse(process, .migrationUnderWay)
     case .claimed where record.claimant == process:

@@ -38,8 +38,8 @@ public struct GuestRecord: Hashable, Sendable {
   public var leaving: [ProcessID]
   /// The migration under way, or the one with which the guest left or came.
   public var migration: MigrationRecord?
-  /// The migration before: the one with which the guest had left, until it leaves again; or the one with which it
-  /// came, once it leaves again.
+  /// The migration before: the one with which the guest had left, until it leaves again; the one with which it came,
+  /// once it leaves again; the one with which it was to come back, when nothing came of that.
   public var previous: MigrationRecord?
   /// Migrations that ended with the guest here, the oldest first.
   public var stayed: [MigrationID]

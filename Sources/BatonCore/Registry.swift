@@ -135,7 +135,9 @@ public struct Registry: Sendable {
     }
     if case .standsArriving(let arriving) = report {
       // What is over does not begin again, whatever its VMM has not heard.
-      guard machine.record.migration?.id != arriving.id else { return false }
+      guard machine.record.migration?.id != arriving.id, machine.record.previous?.id != arriving.id else {
+        return false
+      }
       switch machine.record.phase {
       case .lost, .ended, .departed: return !machine.record.leaving.contains(process)
       case .idle, .staged, .claimed, .rollback, .departing, .arriving: return false
@@ -219,10 +221,8 @@ public struct Registry: Sendable {
       record.epoch = max(arriving.epoch, before?.epoch ?? forgotten.epoch)
       record.phase = .arriving
       record.leaving = before?.leaving ?? []
-      // Until it has come, its last departure is not confirmed by that.
-      if let before, before.phase == .departed, let left = before.migration, left.receipt != nil {
-        record.previous = left
-      }
+      // Until it has come, it is where it went; its coming confirms nothing before.
+      if let before, before.phase == .departed { record.previous = before.migration }
       record.migration = MigrationRecord(
         id: arriving.id, lock: arriving.lock, peer: arriving.peer,
         course: .coming(isArrived: arriving.isArrived, isShown: false))

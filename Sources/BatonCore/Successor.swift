@@ -23,9 +23,14 @@ public struct Successor: Hashable, Sendable {
   public private(set) var state = State.attached
   /// Insists on being the first owner.
   public let isFresh: Bool
+  /// Wants the guest only where somebody has it.
+  public let neverBegins: Bool
   private var stage: Stage?
 
-  public init(isFresh: Bool = false) { self.isFresh = isFresh }
+  public init(isFresh: Bool = false, neverBegins: Bool = false) {
+    self.isFresh = isFresh
+    self.neverBegins = neverBegins
+  }
 
   public enum Action: Hashable, Sendable {
     /// Check and map the RAM, make VM and vCPUs, then call ``Successor/prepared(_:)``.
@@ -100,7 +105,7 @@ public struct Successor: Hashable, Sendable {
   /// What the first record of a new connection says; nil when the process is no successor any more.
   public var standing: Standing? {
     switch state {
-    case .attached: isFresh ? .fresh : .attached(prepared: 0)
+    case .attached: isFresh ? .fresh : .attached(prepared: neverBegins ? Standing.neverBegins : 0)
     case .prepared(let handoff): .attached(prepared: handoff)
     case .claiming(let handoff): .claiming(handoff)
     case .received(let handoff): .received(handoff)

@@ -48,6 +48,8 @@ public struct MigrationReport: Hashable, Sendable {
   public var workingSetPages: UInt64 = 0
   /// The longest pause that was asked for.
   public var maxPauseMilliseconds: UInt64 = 0
+  /// As ``expectedPauseMilliseconds``, for pauses of few of them; 0 is not told.
+  public var expectedPauseMicroseconds: UInt64 = 0
   /// What else is to be said, at most ``maximumText`` bytes.
   public var text = ""
   /// Comes with the plan only.
@@ -62,7 +64,7 @@ extension MigrationReport {
       UInt64(phase.rawValue), round, pagesTotal, pagesSent, pagesRemaining, bytesSent, pagesPerSecond,
       dirtyPagesPerSecond, expectedMilliseconds, expectedPauseMilliseconds, willConverge ? 1 : 0,
       elapsedMilliseconds, pauseMicroseconds, expectedRounds, encryptedPages, plainPages, zeroPages,
-      linkBytesPerSecond, workingSetPages, maxPauseMilliseconds,
+      linkBytesPerSecond, workingSetPages, maxPauseMilliseconds, expectedPauseMicroseconds,
     ]
   }
 
@@ -108,6 +110,7 @@ extension MigrationReport {
     linkBytesPerSecond = field(17)
     workingSetPages = field(18)
     maxPauseMilliseconds = field(19)
+    expectedPauseMicroseconds = field(20)
     text = try reader.readText("report text", maximum: Self.maximumText)
     let checkCount = Int(try reader.read(UInt16.self, "report check count"))
     guard checkCount <= Self.maximumChecks else { throw .badValue(field: "report check count") }

@@ -168,7 +168,7 @@ extension Refusal {
       "the certificate of the other host is not made out to a name that is allowed; the guest runs "
         + "on at its source, look at the certificate and at the names that baton-remote allows"
     case .certificateInvalid:
-      "a certificate of the other host's secure processor cannot be trusted; the guest runs on at "
+      "a certificate of the other host cannot be trusted; the guest runs on at "
         + "its source, look at the certificate that is named"
     case .policyForbids:
       "the guest's policy does not allow this migration; the guest runs on at its source, see which "

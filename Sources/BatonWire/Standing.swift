@@ -7,6 +7,9 @@ public enum Standing: Hashable, Sendable {
   /// VMM says when its journal was lost, and must never come to the end of its numbers.
   public static let largestNumber: UInt64 = 1 << 62
 
+  /// As ``attached(prepared:)``: of no handoff, so that nothing begins where nobody has the guest.
+  public static let neverBegins = largestNumber
+
   /// Wants to run a guest that nobody runs; refused as second owner when somebody does.
   case fresh
   /// Wants the guest: becomes its owner when nobody is, its successor when somebody is.

@@ -12,6 +12,8 @@ public struct CommandFailure: Error, Hashable, Sendable {
   public var remedy: String?
   /// The exit status.
   public var status: CommandStatus
+  /// Whether registry, source or successor said no, so that asking again comes to the same.
+  public var isRefusal = false
 
   /// A failure.
   public init(
@@ -115,12 +117,14 @@ extension CommandFailure {
       self.init(
         "preflight failed", cause: causes, guestState: "the guest still runs at the source",
         remedy: "see batonctl preflight \(value.guest)", status: .preflightFailed)
+      isRefusal = true
     case .refusedBySuccessor(let value):
       self.init(
         "refused by the \(value.refusal.by.rawValue)",
         cause: "\(value.refusal.name): \(Self.cause(of: value.refusal))",
         guestState: GuestState.waiting.clause, remedy: "see batonctl show \(value.guest)", status: .guestWaits
       )
+      isRefusal = true
     case .refusedBySource(let value), .refusedByRegistry(let value):
       let hadBegun = value.handoff != nil
       self.init(
@@ -128,6 +132,7 @@ extension CommandFailure {
         cause: "\(value.refusal.name): \(Self.cause(of: value.refusal))",
         guestState: hadBegun ? "the guest still runs at the source" : nil,
         remedy: "see batonctl show \(value.guest)", status: hadBegun ? .guestAtSource : .failure)
+      isRefusal = true
     case .guestLost(let value):
       self.init(
         "guest lost", cause: value.sentence, guestState: GuestState.lost.clause,

@@ -91,6 +91,8 @@ extension BatonRegistry {
       workingSetPages: int,
       # The longest pause that was asked for
       maxPauseMilliseconds: int,
+      # As expectedPauseMilliseconds, for pauses of few of them; 0 is not told
+      expectedPauseMicroseconds: int,
       # What else is to be said, for people
       text: ?string,
       # Every check that was made, on both hosts; with the plan only

@@ -99,6 +99,8 @@ public struct MigrationProgress: Codable, Hashable, Sendable {
   public var workingSetPages: UInt64 = 0
   /// The longest pause that was asked for.
   public var maxPauseMilliseconds: UInt64 = 0
+  /// As ``expectedPauseMilliseconds``, for pauses of few of them; 0 is not told.
+  public var expectedPauseMicroseconds: UInt64 = 0
   /// What else is to be said, for people.
   public var text: String?
   /// Every check that was made, on both hosts; with the plan only.

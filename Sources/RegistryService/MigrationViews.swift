@@ -38,6 +38,7 @@ extension MigrationProgress {
     linkBytesPerSecond = report.linkBytesPerSecond
     workingSetPages = report.workingSetPages
     maxPauseMilliseconds = report.maxPauseMilliseconds
+    expectedPauseMicroseconds = report.expectedPauseMicroseconds
     text = report.text.isEmpty ? nil : report.text
     guard !report.checks.isEmpty else { return }
     checks = report.checks.map { line in

@@ -169,7 +169,7 @@ extension RegistryDriver {
         "process \(pid) may have given the guest to \(migration.peer) in migration \(migration.id) and does not say so, and the registry must not guess; let it go on if it is stopped (kill -CONT \(pid)); if it hangs for good, end it: then the guest is given up here and the command lets it run there"
     case .departureOpen:
       return
-        "the guest was given to \(migration.peer) in migration \(migration.id), and nobody has said that it runs there; it may wait there, paused, for what the command brings"
+        "the guest was given to \(migration.peer) in migration \(migration.id), and nobody has said that it runs there; it may wait there, paused, for what the command brings; do not restart this host before: what it waits for is in this host's memory alone"
     case .arrivalOpen:
       return
         "all of the guest came from \(migration.peer) in migration \(migration.id), and it waits here, paused, until it is shown that it was given up there, which the command asks for"

@@ -19,7 +19,8 @@ extension RegistryDriver {
   /// - Returns: Whether there may be something to forget.
   func noticeEnd(_ stamped: StampedNote) -> Bool {
     switch stamped.note {
-    case .ended, .lost, .departureConfirmed:
+    // Of an arrival that came to nothing the guest is as before, which may be over.
+    case .ended, .lost, .departureConfirmed, .arrivalFailed:
       over.removeAll { $0.name == stamped.guest }
       over.append(OverGuest(name: stamped.guest, since: stamped.moment))
       return true
@@ -27,7 +28,7 @@ extension RegistryDriver {
     case .ownerRegistered, .attached, .attemptStarted, .offered, .ready, .freezeOrdered, .staged, .claimed,
       .committed, .runOrdered, .running, .rollingBack, .takenBack, .aborted, .fenced, .alarm,
       .migrationStarted,
-      .departing, .departed, .migrationStayed, .arriving, .arrived, .arrivalCommitted, .arrivalFailed:
+      .departing, .departed, .migrationStayed, .arriving, .arrived, .arrivalCommitted:
       return false
     }
   }

@@ -117,10 +117,17 @@ extension RegistryDriver {
   ) {
     context.ownReason = nil
     guard let reason, isShown(id, context) else { return }
-    var sentence = reason.refusal.sentence
-    if !reason.detail.isEmpty { sentence += ": \(reason.detail)" }
     context.migration?.refusal = RegistryInterface.Refusal(
-      name: reason.refusal.name, sentence: sentence, by: reason.refusal.refusedBy)
+      name: reason.refusal.name, sentence: Self.sentence(reason.refusal, reason.detail),
+      by: reason.refusal.refusedBy)
+  }
+
+  /// A refusal's sentence with what was said of this case behind its first clause, the one that says why.
+  static func sentence(_ refusal: BatonWire.Refusal, _ detail: String) -> String {
+    let detail = PeerText.visible(String(detail.map { $0 == ";" ? "," : $0 }))
+    guard !detail.isEmpty else { return refusal.sentence }
+    let clause = refusal.sentence.prefix { $0 != ";" }
+    return "\(clause): \(detail)\(refusal.sentence.dropFirst(clause.count))"
   }
 
   private func change(_ id: MigrationID, to phase: MigrationPhase, _ context: GuestContext) {

@@ -8,7 +8,7 @@ extension RegistryDriver {
   func auditMigration(_ note: Note, _ own: BatonWire.Refusal?, _ context: GuestContext) {
     let guest = context.name
     let record = registry[guest]?.record
-    let peer = record?.migration?.peer ?? "another host"
+    let peer = record.flatMap { $0.migration.map { PeerText.visible($0.peer, limit: 255) } } ?? "another host"
     let owner = record?.owner
     func tell(
       _ level: ServiceLog.Level, _ kind: RegistryMessageID, _ id: MigrationID, _ text: String,

@@ -16,12 +16,12 @@ extension RegistryDriver {
     {
       return SuccessionRule.Objection(refusal: .guestExists, sentence: Refusal.guestExists.sentence)
     }
-    if case .arriving = standing, let machine, machine.leavingMigration != nil, let user = guests[name]?.user,
-      ![0, user].contains(connection.peer.uid), !configuration.allowedUsers.contains(connection.peer.uid)
+    let rule = SuccessionRule(allowedUsers: configuration.allowedUsers)
+    if case .arriving = standing, machine?.record.phase == .departed,
+      let objection = rule.objection(
+        toArrivalBy: connection.peer.uid, of: name, formerlyOf: guests[name]?.user)
     {
-      return SuccessionRule.Objection(
-        refusal: .wrongPeer,
-        sentence: "\(Refusal.wrongPeer.sentence): guest \(name) left this host as a guest of user \(user)")
+      return objection
     }
     let standing = self.standing(of: connection.process.id, standing, machine)
     // What was read of its unit counts only as long as its pidfd says that it is alive.
@@ -38,7 +38,7 @@ extension RegistryDriver {
         user: context?.user, slot: context?.ownerSlot, isAlive: isOwnerAlive(machine))
       guest.barred = context?.barred.bars ?? []
     }
-    return SuccessionRule(allowedUsers: configuration.allowedUsers).objection(to: applicant, for: guest)
+    return rule.objection(to: applicant, for: guest)
   }
 
   /// Whether nobody here owns the guest any more.

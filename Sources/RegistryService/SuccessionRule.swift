@@ -69,6 +69,15 @@ struct SuccessionRule {
     return origin(of: applicant, unit?.slot, guest, owner) ?? bar(applicant, unit?.slot, guest)
   }
 
+  /// What speaks against a user's VMM that waits for a guest which left this host as a guest of `former`: it may come
+  /// back, and is not to come to somebody else. Nil for `former`: nobody remembers whose it was.
+  func objection(toArrivalBy user: UInt32, of name: GuestName, formerlyOf former: UInt32?) -> Objection? {
+    guard let former, user != 0, user != former, !allowedUsers.contains(user) else { return nil }
+    return Objection(
+      refusal: .wrongPeer,
+      sentence: "\(Refusal.wrongPeer.sentence): guest \(name) left this host as a guest of user \(former)")
+  }
+
   private func origin(
     of applicant: Applicant, _ slot: Slot?, _ guest: Guest, _ owner: Owner
   ) -> Objection? {

@@ -95,6 +95,97 @@ struct MigrationRuleTests {
     #expect(registry[name]?.record.migration?.receipt == start.receipt)
   }
 
+  /// A guest that has left for another host, whose VMM is gone.
+  private func departed(isConfirmed: Bool) -> Registry {
+    var registry = Registry(isSettling: false)
+    _ = hello(&registry, .fresh)
+    _ = registry.handle(.report(Self.process, .running(1, firstInstruction: 1), isAlive: true), for: name)
+    _ = registry.handle(.migrate(start), for: name)
+    _ = registry.handle(.report(Self.process, .departing(start.id), isAlive: true), for: name)
+    _ = registry.handle(.report(Self.process, .departed(start.id), isAlive: true), for: name)
+    _ = registry.handle(.died(Self.process), for: name)
+    if isConfirmed { _ = registry.handle(.departureConfirmed(start.id), for: name) }
+    return registry
+  }
+
+  @Test("R80, R84: a guest that left and is confirmed has left, also after its coming back came to nothing")
+  func comesBackInVainConfirmed() throws {
+    var registry = departed(isConfirmed: true)
+    let next = try #require(MigrationID([UInt8](repeating: 9, count: 16)))
+    let back = Standing.arriving(Arriving(id: next, lock: start.lock, epoch: 3, peer: "east"))
+    _ = hello(&registry, back, by: Self.other)
+    #expect(registry[name]?.record.phase == .arriving)
+    let effects = registry.handle(.died(Self.other), for: name)
+    #expect(registry[name]?.record.phase == .departed)
+    #expect(registry[name]?.record.migration?.course == .confirmed)
+    // It is over: nobody is called, and it may be forgotten or begin anew.
+    #expect(!effects.contains { if case .arm(.migration, _) = $0 { true } else { false } })
+    var forgetful = registry
+    let isForgotten = forgetful.forget(name)
+    #expect(isForgotten)
+    _ = hello(&registry, .fresh, by: ProcessID(pid: 3, startTime: 3))
+    #expect(registry[name]?.record.phase == .idle)
+  }
+
+  @Test(
+    "R81: an arrival that was ended does not begin again, wherever its guest has been before",
+    arguments: [true, false])
+  func endedStaysEnded(_ isConfirmed: Bool) throws {
+    var registry = departed(isConfirmed: isConfirmed)
+    let next = try #require(MigrationID([UInt8](repeating: 9, count: 16)))
+    _ = hello(
+      &registry, .arriving(Arriving(id: next, lock: start.lock, epoch: 3, peer: "east")), by: Self.other)
+    _ = registry.handle(.arrivalCancelled(next), for: name)
+    #expect(registry[name]?.record.phase == .departed)
+    let again = hello(
+      &registry, .arriving(Arriving(id: next, lock: start.lock, epoch: 3, peer: "east", isArrived: true)),
+      by: Self.other)
+    #expect(refusals(again) == [.migrationCancelled] && sends(again).isEmpty)
+    #expect(registry[name]?.record.phase == .departed)
+    #expect((registry[name]?.record.migration?.receipt == nil) == isConfirmed)
+  }
+
+  @Test("R81: a VMM whose withdrawal was lost, and that comes with another guest, has given the last one up")
+  func withdrawalLost() throws {
+    let next = try #require(MigrationID([UInt8](repeating: 9, count: 16)))
+    var registry = Registry(isSettling: false)
+    _ = hello(&registry, arriving(true))
+    #expect(registry[name]?.isArrived == true)
+    let effects = hello(
+      &registry, .arriving(Arriving(id: next, lock: start.lock, epoch: 7, peer: "east")))
+    #expect(refusals(effects).isEmpty)
+    #expect(registry[name]?.record.migration?.id == next)
+    #expect(registry[name]?.isArrived == false)
+    #expect(effects.contains(.disarm(.migration)))
+    // Not from one whose receipt was shown: that guest has no other host any more.
+    var shown = Registry(isSettling: false)
+    _ = hello(&shown, arriving(false))
+    _ = shown.handle(.receiptShown(start.id, lock: start.lock), for: name)
+    let refused = hello(&shown, .arriving(Arriving(id: next, lock: start.lock, epoch: 7, peer: "east")))
+    #expect(refusals(refused) == [.protocolViolation])
+    #expect(shown[name]?.record.migration?.id == start.id)
+  }
+
+  @Test("R85: a withdrawal is answered, so that a VMM says it until it was heard")
+  func withdrawal() {
+    var registry = Registry(isSettling: false)
+    _ = hello(&registry, arriving(true))
+    var arrival = Arrival(
+      Arriving(id: start.id, lock: start.lock, epoch: 5, peer: "north", isArrived: true))
+    let said = arrival.withdraw(.linkLost, "")
+    #expect(arrival.unanswered == said)
+    let action = arrival.take(.run(epoch: 9))
+    #expect(action == .release(nil))
+    let effects = registry.handle(
+      .report(Self.process, .stays(start.id, .linkLost), isAlive: true), for: name)
+    #expect(refusals(effects) == [.migrationCancelled] && sends(effects).isEmpty)
+    #expect(registry[name]?.record.phase == .ended)
+    // Said once more on a connection that was renewed meanwhile it changes nothing, and is answered too.
+    let again = hello(&registry, arrival.standing)
+    #expect(refusals(again) == [.migrationCancelled])
+    #expect(registry[name]?.record.phase == .ended)
+  }
+
   @Test("prints no receipt")
   func secret() {
     #expect("\(start.receipt)" == "a departure receipt")

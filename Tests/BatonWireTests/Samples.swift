@@ -84,6 +84,7 @@ enum Samples {
     report.linkBytesPerSecond = 17
     report.workingSetPages = 18
     report.maxPauseMilliseconds = 19
+    report.expectedPauseMicroseconds = 20
     report.text = "on its way"
     report.checks = [PreflightCheck(name: "way", verdict: .pass, detail: "token")]
     return report

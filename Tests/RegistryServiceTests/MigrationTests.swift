@@ -235,6 +235,42 @@ struct MigrationTests {
     #expect(try back.receive() == .release(nil))
   }
 
+  @Test("that is withdrawn by its VMM is answered, and the VMM is not told to go")
+  func withdrawn() throws {
+    let id = try #require(MigrationID([UInt8](repeating: 1, count: 16)))
+    let lock = try #require(DepartureLock([UInt8](repeating: 2, count: 32)))
+    let target = try MigrationScene.target(id, lock)
+    try target.vmm.send(.arrived(id), version: 2)
+    try target.vmm.send(.stays(id, .linkLost, "the source keeps it"), version: 2)
+    #expect(try target.vmm.receiveRefusal() == .migrationCancelled)
+    #expect(try target.call("Arrival", #"{"id":"\#(id)"}"#).contains(#""state":"over""#))
+    #expect(try target.call("List", "{}").contains(#""state":"ended""#))
+    // What was not answered is said again on the next connection, and heard there.
+    let again = try ScriptedVMM(target.registry)
+    let arriving = Arriving(id: id, lock: lock, epoch: 1, peer: "north", isArrived: true)
+    try again.send(
+      ScriptedVMM.hello(
+        "vm1", .arriving(arriving), manifest: TestRAM().manifest, versions: MigrationScene.both),
+      version: 2)
+    #expect(try again.receiveRefusal() == .migrationCancelled)
+    let next = try #require(MigrationID([UInt8](repeating: 3, count: 16)))
+    try MigrationScene.arrive(ScriptedVMM(target.registry), next, lock, isArrived: false)
+  }
+
+  @Test("is refused with what was said of this case behind the reason")
+  func reason() throws {
+    let source = try MigrationScene.source()
+    let (id, _, _) = try source.migrate()
+    try source.vmm.send(
+      .stays(id, .certificateInvalid, "The target's PEK; \u{1B}[2Jis refused"), version: 2)
+    let end = try #require(try source.client.receive())
+    #expect(
+      end.contains(
+        "a certificate of the other host cannot be trusted: The target's PEK, \\\\u{1B}[2Jis refused; the guest"
+      ),
+      "\(end)")
+  }
+
   @Test("brings no guest that is here already")
   func guestExists() throws {
     let source = try MigrationScene.source()

@@ -145,4 +145,17 @@ struct SuccessionRuleTests {
       #expect(objection?.sentence.contains(text) == true, "\(objection?.sentence ?? "nothing") lacks \(text)")
     }
   }
+
+  @Test("a guest that left comes back to its own user, or to one that may have any guest")
+  func arrivalBack() throws {
+    let name = try #require(GuestName("vm1"))
+    func refusal(_ user: UInt32, _ former: UInt32?) -> BatonWire.Refusal? {
+      Self.rule.objection(toArrivalBy: user, of: name, formerlyOf: former)?.refusal
+    }
+    for user: UInt32 in [500, 0, 77] { #expect(refusal(user, 500) == nil) }
+    #expect(refusal(501, 500) == .wrongPeer)
+    #expect(refusal(501, 0) == .wrongPeer)
+    // After a restart of the registry its VMM is gone, and nobody knows.
+    #expect(refusal(501, nil) == nil)
+  }
 }

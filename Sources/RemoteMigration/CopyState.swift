@@ -31,12 +31,17 @@ struct CopyState: ~Copyable {
   var stopped: UInt64 = 0
   var state: [UInt8] = []
   var hasBegun = false
+  /// How long it took last to collect what the guest wrote.
+  var logNanoseconds: UInt64 = 0
+
+  /// The most pages in a batch. A slow device fills small ones, so that the target's acknowledgements come soon.
+  let batchPages: Int
 
   init(pageCount: Int, isSlow: Bool) {
     pending = PageBitmap(pageCount: pageCount)
     dirty = PageBitmap(pageCount: pageCount)
-    // A slow device fills small ones, so that the target's acknowledgements come soon.
-    batch = PageBatch(pages: isSlow ? 16 : PageBatch.maximumPages)
+    batchPages = isSlow ? 16 : PageBatch.maximumPages
+    batch = PageBatch(pages: batchPages)
     curve = DirtyCurve(limitPages: UInt64(pageCount))
   }
 }

@@ -65,6 +65,13 @@ public final class IncomingMigration {
   private var hasPages = false
   private var state: [UInt8] = []
   private var regions = SharedRegions()
+  /// Where in all that this end writes its word begins that everything is here.
+  private var readyOffset: UInt64?
+  /// What was written to a connection that is closed.
+  private var writtenBefore: UInt64 = 0
+  private var heartbeat: Heartbeat.Running?
+  /// Since when the source takes nothing of what waits to be written.
+  private var stalledSince: UInt64?
   /// Whose VMM the guest comes from, by its certificate.
   public private(set) var peer = ""
 
@@ -101,12 +108,18 @@ public final class IncomingMigration {
 
   public var interest: (number: Int32, writes: Bool) {
     if let number = request?.descriptor { return (number, false) }
-    guard let number = link?.number else { return (-1, false) }
+    // What comes stays where it is, so that waiting for it would be no waiting.
+    guard let number = link?.number, !isChoked else { return (-1, false) }
     return (number, link?.hasOutput == true)
   }
 
+  /// A source that does not read what it asked for is not listened to either: else what waits for it would be all of
+  /// this host's memory before long.
+  private var isChoked: Bool { (link?.waitingByteCount ?? 0) >= Self.mostWaiting }
+
   /// How long the VMM may wait for ``interest``, in nanoseconds.
   public var waitNanoseconds: UInt64 {
+    if isChoked { return 10_000_000 }
     if stream.pagesToTake > 0 || !events.isEmpty { return 0 }
     return stage == .waiting ? 1_000_000_000 : 100_000_000
   }
@@ -114,6 +127,8 @@ public final class IncomingMigration {
   /// Whether the registry has the arrival: nothing that happens to the link changes anything then.
   public var hasArrived: Bool { stage == .arrived || stage == .presenting }
   public var isConnected: Bool { link != nil }
+  /// Whether the source may have heard that everything is here, and so may give the guest up.
+  public var hasSaidReady: Bool { readyOffset.map { (link?.byteCount ?? writtenBefore) > $0 } ?? false }
   public var intent: MigrationIntent? { stream.preamble?.intent }
 
   /// Goes on for a while without waiting.
@@ -121,6 +136,7 @@ public final class IncomingMigration {
   /// - Parameter nanoseconds: About how long; one call of the device may come on top.
   /// - Returns: The next thing that the VMM has to know, or nil.
   public func step(for nanoseconds: UInt64 = 40_000_000) throws(MigrationFailure) -> Event? {
+    endSilence()
     let end = MonotonicClock.now() + nanoseconds
     while true {
       if !events.isEmpty { return events.removeFirst() }
@@ -132,13 +148,20 @@ public final class IncomingMigration {
   private func turn(until end: UInt64) throws(MigrationFailure) -> Bool {
     if request != nil { return try connect() }
     guard link != nil else { return false }
-    var moved = try takePages(until: end)
-    if stream.pagesToTake == 0, events.isEmpty, try receive() { moved = true }
+    var moved = false
+    if !isChoked {
+      moved = try takePages(until: end)
+      if stream.pagesToTake == 0, events.isEmpty, try receive() { moved = true }
+    }
     do throws(MigrationFailure) {
-      if try link?.flush() == true { moved = true }
+      let wrote = try link?.flush() == true
+      if wrote { moved = true }
+      stalledSince = wrote || link?.hasOutput != true ? nil : stalledSince ?? MonotonicClock.now()
     } catch {
-      // A source that ends it says so before it closes.
-      while events.isEmpty, stream.pagesToTake == 0, try receive() {}
+      // A source that ends it says so before it closes; one that goes on sending is not listened to for ever.
+      for _ in 0..<64 {
+        guard events.isEmpty, stream.pagesToTake == 0, try receive() else { break }
+      }
       if events.isEmpty { throw error }
     }
     try mindTime()
@@ -184,6 +207,7 @@ public final class IncomingMigration {
     guard let count else { return false }
     link?.noteHeard(MonotonicClock.now())
     if count == 0 {
+      writtenBefore = link?.byteCount ?? writtenBefore
       do throws(StreamFault) { try stream.receivedEnd() } catch { throw MigrationFailure(error) }
       link = nil
       return true
@@ -230,7 +254,7 @@ public final class IncomingMigration {
       stage = .presenting
       events.append(.receipt(receipt))
     case .cancel(let cancellation):
-      events.append(.cancelled(cancellation.refusal, cancellation.text))
+      events.append(.cancelled(cancellation.refusal, PeerText.visible(cancellation.text)))
       stage = .over
     case .keepalive: break
     }
@@ -239,6 +263,8 @@ public final class IncomingMigration {
   private func complete() throws(MigrationFailure) {
     let begin = MonotonicClock.now()
     if let encryption = guest?.encryption {
+      beginSilence()
+      defer { endSilence() }
       try encryption.loadRegions(regions)
       try encryption.finish()
     }
@@ -311,13 +337,41 @@ public final class IncomingMigration {
         "nothing was heard from the other host for \(silenceNanoseconds / 1_000_000) ms while \(stage.rawValue)"
       )
     }
-    if stage != .over, stream.preamble != nil, now - spoke >= Self.keepalive { try send(.keepalive) }
+    if stage != .over, let stalledSince, now - stalledSince > silenceNanoseconds {
+      throw MigrationFailure(
+        .linkLost,
+        "the other host took nothing for \(silenceNanoseconds / 1_000_000) ms while \(stage.rawValue)")
+    }
+    guard stage != .over, stream.preamble != nil, !isChoked else { return }
+    if now - spoke >= Self.keepalive { try send(.keepalive) }
   }
 
   private static let keepalive: UInt64 = 1_000_000_000
+  /// In bytes: some thousand acknowledgements, which an honest source never has outstanding.
+  private static let mostWaiting = 64 << 10
 
-  /// Lets the peer hear something while the VMM is busy or waits for its registry. What goes wrong shows later.
+  /// Lets the source hear once a second that this end lives until the next call of any other method: the VMM does
+  /// something that takes long, such as making the guest's RAM or restoring its state.
+  public func beginSilence() {
+    endSilence()
+    guard stage != .over, stream.preamble != nil else { return }
+    _ = try? link?.flush()
+    // What waits to be written goes first, and only this thread knows how much of it went.
+    guard link?.hasOutput == false, let frame = try? stream.send(.keepalive) else { return }
+    do throws(SystemError) { heartbeat = try link?.startHeartbeat(saying: frame) } catch {
+      // Then it is silent.
+    }
+  }
+
+  private func endSilence() {
+    guard let beat = heartbeat.take() else { return }
+    let (count, rest) = beat.stop()
+    link?.noteWritten(count, rest: rest)
+  }
+
+  /// Lets the peer hear something while the VMM waits for its registry. What goes wrong shows later.
   public func keepAlive() {
+    endSilence()
     guard let spoke = link?.spoke, MonotonicClock.now() - spoke >= Self.keepalive else { return }
     try? send(.keepalive)
     _ = try? link?.flush()
@@ -327,6 +381,7 @@ public final class IncomingMigration {
 
   /// Takes the offer.
   public func accept(_ guest: any IncomingGuest, _ facts: TargetFacts) throws(MigrationFailure) {
+    endSilence()
     self.guest = guest
     touched = PageBitmap(pageCount: guest.ram.pageCount)
     stage = .receiving
@@ -336,7 +391,9 @@ public final class IncomingMigration {
 
   /// Says that the guest is restored and that this host's registry has its arrival in the journal.
   public func ready(restoreNanoseconds: UInt64) throws(MigrationFailure) {
+    endSilence()
     stage = .arrived
+    readyOffset = link?.nextOffset
     try send(
       .ready(RestoreTimes(finishNanoseconds: finishNanoseconds, restoreNanoseconds: restoreNanoseconds)))
     _ = try link?.flush()
@@ -346,6 +403,7 @@ public final class IncomingMigration {
   ///
   /// - Parameter realTime: `CLOCK_REALTIME` of its first instruction, in nanoseconds.
   public func running(epoch: UInt64, realTime: UInt64) throws(MigrationFailure) {
+    endSilence()
     try send(.running(FirstInstruction(epoch: epoch, nanoseconds: realTime)))
     _ = try link?.flush()
     stage = .over
@@ -355,6 +413,7 @@ public final class IncomingMigration {
   ///
   /// After ``ready(restoreNanoseconds:)`` nothing is said any more: the registries settle it.
   public func abandon(_ failure: MigrationFailure?) {
+    endSilence()
     if let failure, !failure.isPeers, !hasArrived, stage != .over, link != nil {
       try? send(
         .cancel(Cancellation(refusal: failure.refusal, text: MigrationReport.shortened(failure.text))))

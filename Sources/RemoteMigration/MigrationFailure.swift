@@ -10,9 +10,12 @@ public struct MigrationFailure: Error, Hashable, Sendable, CustomStringConvertib
 
   public init(_ refusal: Refusal, _ text: String, isPeers: Bool = false) {
     self.refusal = refusal
-    self.text = text
+    self.text = isPeers ? PeerText.visible(text, limit: Self.mostOfPeer) : text
     self.isPeers = isPeers
   }
 
   public var description: String { text }
+
+  /// How much a peer may have to say.
+  private static let mostOfPeer = 1024
 }

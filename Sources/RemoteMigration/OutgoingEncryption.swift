@@ -52,7 +52,9 @@ public protocol OutgoingEncryption: AnyObject {
   func saveRegisters(ofVCPU number: UInt32) throws(MigrationFailure) -> SaveAreaPacket
 
   /// SEND_FINISH: the guest never runs here again. Only with the registry's permission.
-  func finish() throws(MigrationFailure)
+  ///
+  /// - Throws: When it is certain that the guest was not given up.
+  func finish() throws(MigrationFailure) -> SendingEnd
 
   /// SEND_CANCEL: the guest stays and may run; what was sent is worth nothing.
   func cancel() throws(MigrationFailure)

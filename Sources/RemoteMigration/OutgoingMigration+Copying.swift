@@ -21,7 +21,7 @@ extension OutgoingMigration {
   /// The probe of a plan sends so much and no more, and never ends a round.
   private var isProbeFull: Bool {
     order.request.isPlanOnly
-      && (copy.sent.encrypted >= 4096 || copy.sent.plain >= 8192
+      && (copy.sent.encrypted >= 4096 || copy.sent.plain >= 16_384
         || copy.pending.first(from: copy.cursor) == nil)
   }
 
@@ -102,7 +102,7 @@ extension OutgoingMigration {
     let isFirst = copy.sent.total == 0 && copy.sentBefore.total == 0
     let sequence = stream.totals.batches
     do throws(StreamFault) { try stream.seal(&copy.batch) } catch { throw MigrationFailure(error) }
-    pace.sent(sent, sequence: sequence)
+    pace.sent(sent, sequence: sequence, began: began, made: MonotonicClock.now())
     copy.sent = copy.sent + sent
     copy.written = 0
     let bandwidth = order.request.bandwidthBytesPerSecond
@@ -159,11 +159,14 @@ extension OutgoingMigration {
     // Without a plan there is nothing to decide by.
     if copy.pilot == nil { try decidePlan(MonotonicClock.now()) }
     guard var pilot = copy.pilot else { return true }
+    let drained = MonotonicClock.now()
     try collectDirty()
     // What was zero in the first round and was written since is known as dirty.
     copy.populated = nil
     let now = MonotonicClock.now()
     let dirtied = count(copy.dirty)
+    copy.logNanoseconds = MonotonicClock.now() - drained
+    pilot.remeasured(roundTripSeconds: roundTripSeconds, logSeconds: logSeconds)
     let took = now - copy.roundBegan
     let round = pilot.round
     let decision = pilot.roundEnded(
@@ -195,8 +198,10 @@ extension OutgoingMigration {
   private func collectDirty() throws(MigrationFailure) {
     try guest.takeDirtyPages(into: &copy.dirty)
     for range in guest.encryption?.refreshRegions() ?? [] {
-      for frame in range {
-        if let page = guest.ram.page(ofFrame: frame) { copy.dirty.insert(page) }
+      // A guest may name far more than it has.
+      for ram in guest.ram.ranges {
+        let frames = range.clamped(to: ram.firstFrame..<ram.firstFrame + UInt64(ram.count))
+        for frame in frames { copy.dirty.insert(ram.firstPage + Int(frame - ram.firstFrame)) }
       }
     }
   }
@@ -215,8 +220,7 @@ extension OutgoingMigration {
     }
     let elapsed = now - copy.began
     if copy.samples < Self.sampleTimes.count, elapsed >= Self.sampleTimes[copy.samples] {
-      try guest.takeDirtyPages(into: &copy.dirty)
-      copy.curve.add(pages: UInt64(copy.dirty.count), nanoseconds: elapsed)
+      try sampleDirty(elapsed)
       while copy.samples < Self.sampleTimes.count, elapsed >= Self.sampleTimes[copy.samples] {
         copy.samples += 1
       }
@@ -243,19 +247,33 @@ extension OutgoingMigration {
       ? Self.sampleTimes.count : Self.sampleTimes.count - 2
   }
 
-  private func decidePlan(_ now: UInt64) throws(MigrationFailure) {
-    if copy.samples < Self.sampleTimes.count, now > copy.began {
-      try guest.takeDirtyPages(into: &copy.dirty)
-      copy.curve.add(pages: UInt64(copy.dirty.count), nanoseconds: now - copy.began)
-    }
+  private func sampleDirty(_ elapsed: UInt64) throws(MigrationFailure) {
+    let began = MonotonicClock.now()
+    try guest.takeDirtyPages(into: &copy.dirty)
+    copy.curve.add(pages: UInt64(copy.dirty.count), nanoseconds: elapsed)
+    copy.logNanoseconds = MonotonicClock.now() - began
+  }
+
+  private var logSeconds: Double { Double(copy.logNanoseconds) / 1e9 }
+  private var roundTripSeconds: Double { Double(pace.roundTripNanoseconds) / 1e9 }
+
+  private var rates: TransferRates {
     var rates = TransferRates()
     rates.encryptedPagesPerSecond = pace.encryptedPagesPerSecond
+    rates.ownDevicePagesPerSecond = pace.device.perSecond
+    rates.targetDevicePagesPerSecond = pace.targetDevicePagesPerSecond
+    rates.batchPages = UInt64(copy.batchPages)
     // Plain pages take as long as the whole path takes, whatever is the narrowest in it.
     rates.linkBytesPerSecond =
       guest.encryption == nil
       ? pace.plainPagesPerSecond.map { $0 * Double(TransferRates.plainPageBytes) } : nil
     rates.zeroPagesPerSecond = pace.zeros.perSecond
     rates.bandwidthBytesPerSecond = order.request.bandwidthBytesPerSecond
+    return rates
+  }
+
+  private func decidePlan(_ now: UInt64) throws(MigrationFailure) {
+    if copy.samples < Self.sampleTimes.count, now > copy.began { try sampleDirty(now - copy.began) }
     var all = PageBitmap(pageCount: guest.ram.pageCount)
     all.insertAll()
     let pages = count(all)
@@ -264,7 +282,10 @@ extension OutgoingMigration {
     facts.dirtyEncryptedShare =
       dirtied.total > 0
       ? Double(dirtied.encrypted) / Double(dirtied.total) : (guest.encryption == nil ? 0 : 1)
-    facts.endSeconds = Self.endSeconds + 1.5 * Double(pace.roundTripNanoseconds) / 1e9
+    facts.roundTripSeconds = roundTripSeconds
+    facts.startSeconds = pace.startSeconds(facts.rates)
+    facts.logSeconds = logSeconds
+    facts.standstillSeconds = standstillSeconds
     let limits = MigrationLimits(
       maxPauseMilliseconds: order.request.maxPauseMilliseconds,
       maxTimeSeconds: UInt32(clamping: order.request.maxTimeSeconds),
@@ -289,8 +310,17 @@ extension OutgoingMigration {
     }
   }
 
-  /// Regions, state and restoring, besides round trips.
-  private static let endSeconds = 0.005
+  /// What the pause takes besides pages and the way.
+  ///
+  /// The target's registry has just welcomed the guest's VMM there: a connection, a record, its journal's sync, an
+  /// answer. In the pause comes the same once more (`arrived`), and three steps on a connection that stands: two of this
+  /// host's registry, which is taken for one of the same kind (`departing`, `departed`), and the target's verdict.
+  private var standstillSeconds: Double {
+    Self.machineSeconds + 3 * Double(facts?.registryNanoseconds ?? 0) / 1e9
+  }
+
+  /// Stopping vCPUs, saving their state, restoring and starting it: what cannot be tried while the guest runs.
+  private static let machineSeconds = 0.0005
 
   // MARK: The pause
 
@@ -339,7 +369,8 @@ extension OutgoingMigration {
       return report
     }
     if let plan = copy.decided { report.takeFigures(plan) }
-    report.round = UInt64(pilot.round + 1)
+    // What is sent in the pause is no round, here as in the plan.
+    report.round = UInt64(copy.stopped == 0 ? pilot.round + 1 : pilot.round)
     let progress = pilot.progress(
       sent: copy.sent, of: copy.toSend, nanoseconds: now - copy.roundBegan,
       elapsedNanoseconds: now - copy.began)
@@ -348,6 +379,7 @@ extension OutgoingMigration {
     report.dirtyPagesPerSecond = Self.whole(progress.dirtyPagesPerSecond)
     report.expectedMilliseconds = Self.whole(progress.expectedSeconds * 1000)
     report.expectedPauseMilliseconds = Self.whole(progress.expectedPauseSeconds * 1000)
+    report.expectedPauseMicroseconds = Self.whole(progress.expectedPauseSeconds * 1_000_000)
     report.willConverge = progress.willConverge
     return report
   }
@@ -382,6 +414,7 @@ extension MigrationReport {
     dirtyPagesPerSecond = Self.whole(facts.dirty.pagesPerSecond)
     expectedMilliseconds = Self.whole(plan.seconds * 1000)
     expectedPauseMilliseconds = Self.whole(plan.pauseSeconds * 1000)
+    expectedPauseMicroseconds = Self.whole(plan.pauseSeconds * 1_000_000)
     willConverge = plan.converges
   }
 

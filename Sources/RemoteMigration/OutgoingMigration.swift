@@ -81,9 +81,13 @@ public final class OutgoingMigration {
     case over = "over"
 
     /// How long it may take, in nanoseconds; nil for as long as there is progress.
-    var deadline: UInt64? {
+    ///
+    /// - Parameter ram: Of the guest, in bytes: the target prepares as much before it answers the offer, for which its
+    ///   registry allows 10 s for each 16 GiB.
+    func deadline(ram: UInt64) -> UInt64? {
       switch self {
-      case .connecting, .greeting, .offering, .settingUp: 30_000_000_000
+      case .connecting, .greeting, .settingUp: 30_000_000_000
+      case .offering: 40_000_000_000 + (ram >> 34) * 10_000_000_000
       case .draining, .closing: 60_000_000_000
       case .copying, .stopping, .lastRound, .departing, .receipt, .over: nil
       }
@@ -104,7 +108,7 @@ public final class OutgoingMigration {
   private var retry: UInt64?
   private var stageBegan: UInt64
   private var reported: UInt64 = 0
-  /// The target's answer to the offer, for the plan's checks.
+  /// The target's answer to the offer, for the plan.
   private(set) var facts: TargetFacts?
   /// What was written to a connection that is closed.
   private(set) var bytesBefore: UInt64 = 0
@@ -120,30 +124,31 @@ public final class OutgoingMigration {
   /// - Parameters:
   ///   - offer: What the target is told of the guest before it decides.
   ///   - checks: What the VMM found out already, for the report of a plan.
-  public init(
+  public convenience init(
     _ order: Order, _ guest: any OutgoingGuest, offer: MachineOffer, checks: [PreflightCheck]
   ) throws(MigrationFailure) {
-    self.order = order
-    self.guest = guest
-    self.offer = offer
-    ownChecks = checks
-    stageBegan = MonotonicClock.now()
-    copy = CopyState(pageCount: guest.ram.pageCount, isSlow: guest.encryption != nil)
+    self.init(unconnected: order, guest, offer, checks)
     request = try .connect(order.guest, to: order.request.host, at: order.socketPath)
   }
 
   /// Does without a sidecar: sends over a connection to the target that is there already and does not block.
-  public init(
+  public convenience init(
     _ order: Order, _ guest: any OutgoingGuest, offer: MachineOffer, checks: [PreflightCheck],
     connected socket: consuming StreamSocket
   ) throws(MigrationFailure) {
+    self.init(unconnected: order, guest, offer, checks)
+    try greet(socket, peer: order.request.host)
+  }
+
+  private init(
+    unconnected order: Order, _ guest: any OutgoingGuest, _ offer: MachineOffer, _ checks: [PreflightCheck]
+  ) {
     self.order = order
     self.guest = guest
     self.offer = offer
     ownChecks = checks
     stageBegan = MonotonicClock.now()
     copy = CopyState(pageCount: guest.ram.pageCount, isSlow: guest.encryption != nil)
-    try greet(socket, peer: order.request.host)
   }
 
   // MARK: The VMM's loop
@@ -234,7 +239,7 @@ public final class OutgoingMigration {
           required: guest.encryption == nil ? [] : [.encryptedPages], offered: .spoken, id: order.id,
           lock: order.lock, epoch: order.epoch, key: BatchKey(), guest: order.guest, host: order.host,
           build: order.build)))
-    pace.greeted = MonotonicClock.now()
+    pace.asked = MonotonicClock.now()
     enter(.greeting)
     events.append(.connected(peer: peer))
   }
@@ -251,16 +256,16 @@ public final class OutgoingMigration {
 
   /// Takes what came, and acts on whole frames.
   private func receive() throws(MigrationFailure) -> Bool {
-    var received = false
-    while link != nil {
+    var received = 0
+    while link != nil, received < Self.mostReceived {
       let count: Int?
       do throws(SystemError) {
         count = try stream.receive { out throws(SystemError) in try link?.socket.receive(into: &out) ?? nil }
       } catch {
         throw StreamLink.lost(error)
       }
-      guard let count else { return received }
-      received = true
+      guard let count else { break }
+      received += count
       link?.noteHeard(MonotonicClock.now())
       if count == 0 {
         do throws(StreamFault) { try stream.receivedEnd() } catch { throw MigrationFailure(error) }
@@ -270,8 +275,11 @@ public final class OutgoingMigration {
       }
       while let frame = try nextFrame() { try take(frame) }
     }
-    return received
+    return received > 0
   }
+
+  /// What is taken in one go: a peer that never stops sending must not keep the VMM from its registry.
+  private static let mostReceived = 1 << 20
 
   private func nextFrame() throws(MigrationFailure) -> TargetFrame? {
     do throws(StreamFault) { return try stream.next() } catch { throw MigrationFailure(error) }
@@ -280,11 +288,13 @@ public final class OutgoingMigration {
   private func take(_ frame: TargetFrame) throws(MigrationFailure) {
     switch frame {
     case .preambleReply:
-      pace.roundTripNanoseconds = MonotonicClock.now() - pace.greeted
+      pace.answered(now: MonotonicClock.now())
       try send(.manifest(offer))
       enter(.offering)
     case .target(let facts): try check(facts)
-    case .sessionAccepted: try beginCopying()
+    case .sessionAccepted:
+      pace.answered(now: MonotonicClock.now())
+      try beginCopying()
     case .acknowledged(let acknowledgement):
       pace.acknowledged(acknowledgement, now: MonotonicClock.now())
     case .ready(let times):
@@ -318,6 +328,7 @@ public final class OutgoingMigration {
     let session = try encryption.saveSetup(for: certificates)
     isSending = true
     try send(.session(session))
+    pace.asked = MonotonicClock.now()
     enter(.settingUp)
   }
 
@@ -360,7 +371,8 @@ public final class OutgoingMigration {
   }
 
   private func mindDeadline(_ now: UInt64) throws(MigrationFailure) {
-    guard let deadline = stage.deadline, now - stageBegan > deadline else { return }
+    let ram = UInt64(guest.ram.pageCount) * UInt64(GuestRAM.pageByteCount)
+    guard let deadline = stage.deadline(ram: ram), now - stageBegan > deadline else { return }
     throw MigrationFailure(
       .deadlinePassed, "\(stage.rawValue) took longer than \(deadline / 1_000_000_000) s")
   }
@@ -381,14 +393,16 @@ public final class OutgoingMigration {
 
   /// SEND_FINISH, with the registry's permission: from here on the guest can run on the target alone.
   ///
+  /// - Returns: Where nobody can say whether it was done, that: then the guest never runs here again either.
   /// - Throws: When the target has gone or ended it meanwhile, too: nothing was done then.
-  public func finishSending() throws(MigrationFailure) {
+  public func finishSending() throws(MigrationFailure) -> SendingEnd {
     _ = try receive()
     guard link != nil else {
       throw MigrationFailure(.linkLost, "the link to the other host broke before the guest was given up")
     }
-    try guest.encryption?.finish()
+    let end = try guest.encryption?.finish() ?? .finished
     isSending = false
+    return end
   }
 
   /// Sends what lets the target's registry run the guest. The registry here has given it up before.

@@ -23,14 +23,17 @@ public final class SEVIncomingMemory: IncomingEncryption {
   private let vm: OwnedDescriptor
   private let firmware: Int32
   private let ownPlatform: OwnPlatform
+  private let vendor: VendorCertificates
   private let takeRegions: (SharedRegions) throws(MigrationFailure) -> Void
 
   /// - Parameters:
   ///   - vm: Initialised for SEV or SEV-ES, with its vCPUs, with nothing launched in it.
   ///   - firmware: The number of the open firmware device, which the VM keeps.
+  ///   - vendor: What AMD's server has for this host's processor, and the firmware has not.
   ///   - takeRegions: Gets the frames that the guest shares with its host.
   public init(
     _ session: consuming SEVSession, vm: consuming OwnedDescriptor, firmware: Int32,
+    vendor: VendorCertificates = VendorCertificates(),
     takeRegions: @escaping (SharedRegions) throws(MigrationFailure) -> Void
   ) throws(MigrationFailure) {
     do throws(SEVError) {
@@ -42,16 +45,21 @@ public final class SEVIncomingMemory: IncomingEncryption {
     self.session = session
     self.vm = vm
     self.firmware = firmware
+    self.vendor = vendor
     self.takeRegions = takeRegions
   }
 
-  private static func facts(_ platform: OwnPlatform) -> TargetFacts {
-    TargetFacts(
-      api: platform.api, apiBuild: platform.apiBuild, hasEncryptedState: platform.hasEncryptedState,
-      canReceiveSaveAreas: platform.movesRegisters, certificates: platform.certificates, checks: [])
+  public func facts() throws(MigrationFailure) -> TargetFacts {
+    let certificates: TargetCertificates
+    do throws(CertificateError) { certificates = try vendor.completing(ownPlatform.certificates) } catch {
+      throw MigrationFailure(
+        .certificateInvalid,
+        "AMD's certificates that the target's VMM was given do not fit its host: \(error)")
+    }
+    return TargetFacts(
+      api: ownPlatform.api, apiBuild: ownPlatform.apiBuild, hasEncryptedState: ownPlatform.hasEncryptedState,
+      canReceiveSaveAreas: ownPlatform.movesRegisters, certificates: certificates, checks: [])
   }
-
-  public func facts() throws(MigrationFailure) -> TargetFacts { Self.facts(ownPlatform) }
 
   public func check(policy: UInt32) throws(MigrationFailure) {
     let target = MigrationTarget(

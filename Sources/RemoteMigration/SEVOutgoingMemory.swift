@@ -11,6 +11,7 @@ public import SEVDevice
 /// It has a session of its own and a second descriptor of the VM: let it go before the guest is to be destroyed.
 /// Used by one thread at a time.
 public final class SEVOutgoingMemory: OutgoingEncryption {
+  private let device: SEVDevice
   private var session: SEVSession
   private let vm: OwnedDescriptor
   private let firmware: OwnedDescriptor
@@ -30,17 +31,19 @@ public final class SEVOutgoingMemory: OutgoingEncryption {
   ///     for guests of the model: its keys are in everybody's hands.
   ///   - status: What the guest said about its memory, as it is now.
   public init(
-    _ session: consuming SEVSession, vm: consuming OwnedDescriptor, trustsModelRoot: Bool = false,
+    _ device: SEVDevice, vm: consuming OwnedDescriptor, trustsModelRoot: Bool = false,
     status: @escaping () -> MemoryEncryptionStatus
   ) throws(MigrationFailure) {
+    self.device = device
     do throws(SEVError) {
+      var session = try device.openSession()
       firmware = try session.openFirmware(forWriting: true)
       policy = GuestPolicy(rawValue: try session.guestStatus(vm).policy)
       ownPlatform = try OwnPlatform(&session, firmware)
+      self.session = session
     } catch {
       throw MigrationFailure(.sourceDeclined, "asking this host's SEV device about the guest: \(error)")
     }
-    self.session = session
     self.vm = vm
     roots = trustsModelRoot ? .amdAndModel : .amd
     self.status = status
@@ -111,10 +114,22 @@ public final class SEVOutgoingMemory: OutgoingEncryption {
     }
   }
 
-  public func finish() throws(MigrationFailure) {
-    do throws(SEVError) { try session.sendFinish(vm) } catch {
-      throw Self.failure("the device does not give the guest up (SEND_FINISH)", error)
+  public func finish() throws(MigrationFailure) -> SendingEnd {
+    do throws(SEVError) {
+      try session.sendFinish(vm)
+      return .finished
+    } catch {
+      return try SendingEnd(
+        after: error, state: guestState(),
+        Self.failure("the device does not give the guest up (SEND_FINISH)", error))
     }
+  }
+
+  /// The guest's state as the firmware has it, nil if it does not say. A connection that broke is made anew.
+  private func guestState() -> GuestState? {
+    if let status = try? session.guestStatus(vm) { return GuestState(rawValue: status.state) }
+    guard var anew = try? device.openSession(), let status = try? anew.guestStatus(vm) else { return nil }
+    return GuestState(rawValue: status.state)
   }
 
   public func cancel() throws(MigrationFailure) {

@@ -8,6 +8,8 @@ struct StreamLink: ~Copyable {
   /// Frames in their order; the first one may be written in part.
   private var waiting: [[UInt8]] = []
   private var written = 0
+  /// Bytes of frames that wait, with what was written of the first one.
+  private(set) var waitingByteCount = 0
   /// When bytes of the peer came last, and when the last own frame was made (`CLOCK_MONOTONIC`, nanoseconds).
   private(set) var heard: UInt64
   private(set) var spoke: UInt64
@@ -22,10 +24,29 @@ struct StreamLink: ~Copyable {
 
   var number: Int32 { socket.descriptor.number }
   var hasOutput: Bool { !waiting.isEmpty }
+  /// Where in all that is written the next frame begins.
+  var nextOffset: UInt64 { byteCount - UInt64(written) + UInt64(waitingByteCount) }
 
   mutating func queue(_ frame: [UInt8], now: UInt64) {
     waiting.append(frame)
+    waitingByteCount += frame.count
     spoke = now
+  }
+
+  /// Lets the peer hear `frame` once a second, from a thread of its own. Nothing may wait to be written.
+  func startHeartbeat(saying frame: [UInt8]) throws(SystemError) -> Heartbeat.Running {
+    try Heartbeat.start(on: socket, saying: frame)
+  }
+
+  /// Takes up what somebody else wrote while nothing waited here.
+  ///
+  /// - Parameter rest: Of a frame that went out in part.
+  mutating func noteWritten(_ count: UInt64, rest: [UInt8]) {
+    precondition(waiting.isEmpty, "two would write at once")
+    byteCount += count
+    guard !rest.isEmpty else { return }
+    waiting.append(rest)
+    waitingByteCount += rest.count
   }
 
   mutating func noteHeard(_ now: UInt64) { heard = now }
@@ -42,6 +63,7 @@ struct StreamLink: ~Copyable {
       written += count
       if written == frame.count {
         waiting.removeFirst()
+        waitingByteCount -= frame.count
         written = 0
       }
     }

@@ -96,7 +96,7 @@ final class FakeTargetGuest: IncomingGuest {
 
 /// A device whose packets are the page turned inside out, with a checksum.
 final class FakeSourceDevice: OutgoingEncryption {
-  enum Trouble { case none, policy, setup, page, registers, finish }
+  enum Trouble { case none, policy, setup, page, registers, finish, finishUnknown }
 
   var mapping: SharedMapping?
   var policy = GuestPolicy()
@@ -152,9 +152,11 @@ final class FakeSourceDevice: OutgoingEncryption {
       data: [UInt8](repeating: UInt8(number), count: 4096))
   }
 
-  func finish() throws(MigrationFailure) {
+  func finish() throws(MigrationFailure) -> SendingEnd {
     calls.append("finish")
     if trouble == .finish { throw MigrationFailure(.sourceDeclined, "the device does not let it go") }
+    if trouble == .finishUnknown { return .unknown(MigrationFailure(.sourceDeclined, "no answer")) }
+    return .finished
   }
 
   func cancel() { calls.append("cancel") }

@@ -16,6 +16,7 @@ final class Rehearsal {
     var cancelled: (refusal: Refusal?, text: String)?
     var plan: MigrationReport?
     var reachedReady = false
+    var end: SendingEnd?
     var receipt: DepartureReceipt?
     var first: FirstInstruction?
     var state: [UInt8]?
@@ -105,7 +106,7 @@ final class Rehearsal {
     case .ready:
       outcome.reachedReady = true
       guard departs else { throw MigrationFailure(.migrationCancelled, "the operator has changed his mind") }
-      try outgoing.finishSending()
+      outcome.end = try outgoing.finishSending()
       try outgoing.send(receipt)
     case .planned(let report):
       outcome.plan = report

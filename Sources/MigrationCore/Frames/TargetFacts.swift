@@ -20,10 +20,12 @@ public struct TargetFacts: Hashable, Sendable {
   public var certificates: TargetCertificates?
   /// What the target's own preflight found, at most ``maximumChecks``.
   public var checks: [PreflightCheck]
+  /// What a step of the target's registry took, with its journal's sync: welcoming this guest's VMM. For the plan.
+  public var registryNanoseconds: UInt64
 
   public init(
     api: APIVersion, apiBuild: UInt8, hasEncryptedState: Bool, canReceiveSaveAreas: Bool,
-    certificates: TargetCertificates?, checks: [PreflightCheck]
+    certificates: TargetCertificates?, checks: [PreflightCheck], registryNanoseconds: UInt64 = 0
   ) {
     self.api = api
     self.apiBuild = apiBuild
@@ -31,6 +33,7 @@ public struct TargetFacts: Hashable, Sendable {
     self.canReceiveSaveAreas = canReceiveSaveAreas
     self.certificates = certificates
     self.checks = checks
+    self.registryNanoseconds = registryNanoseconds
   }
 
   func encode(into writer: inout ByteWriter) {
@@ -47,6 +50,7 @@ public struct TargetFacts: Hashable, Sendable {
     }
     writer.write(UInt16(checks.count))
     for check in checks { check.encode(into: &writer) }
+    writer.write(registryNanoseconds)
   }
 
   init(decoding reader: inout ByteReader) throws(WireError) {
@@ -66,5 +70,6 @@ public struct TargetFacts: Hashable, Sendable {
     guard count <= Self.maximumChecks else { throw .badValue(field: "check count") }
     checks = []
     for _ in 0..<count { checks.append(try PreflightCheck(decoding: &reader)) }
+    registryNanoseconds = try reader.read(UInt64.self, "registry time")
   }
 }

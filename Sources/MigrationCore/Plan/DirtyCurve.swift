@@ -119,7 +119,7 @@ public struct DirtyCurve: Hashable, Sendable {
   private func line() -> Fit {
     var (tt, td) = (0.0, 0.0)
     for sample in samples {
-      let weight = Self.weight(sample)
+      let weight = weight(sample)
       tt += weight * sample.seconds * sample.seconds
       td += weight * sample.seconds * sample.pages
     }
@@ -133,7 +133,7 @@ public struct DirtyCurve: Hashable, Sendable {
   private func bend(tau: Double, _ shape: Shape) -> (alone: Fit, withGrowth: Fit) {
     var (tt, ts, ss, td, sd) = (0.0, 0.0, 0.0, 0.0, 0.0)
     for sample in samples {
-      let weight = Self.weight(sample)
+      let weight = weight(sample)
       let share = shape.share(sample.seconds / tau)
       tt += weight * sample.seconds * sample.seconds
       ts += weight * sample.seconds * share
@@ -153,15 +153,23 @@ public struct DirtyCurve: Hashable, Sendable {
     return (alone, both)
   }
 
-  private static func weight(_ sample: Sample) -> Double {
-    sample.weight / ((sample.pages + 1) * (sample.pages + 1))
+  /// By relative errors, but a time in which by chance nothing was written says little: a guest that writes in bursts
+  /// would seem to write nothing ever.
+  private func weight(_ sample: Sample) -> Double {
+    let expected = max(sample.pages, slope * sample.seconds) + 1
+    return sample.weight / (expected * expected)
+  }
+
+  /// Pages a second over the longest time there is.
+  private var slope: Double {
+    samples.max { $0.seconds < $1.seconds }.map { $0.pages / $0.seconds } ?? 0
   }
 
   private func error(of fit: Fit) -> Double {
     var (sum, weights) = (0.0, 0.0)
     for sample in samples {
       let difference = fit.pages(sample.seconds) - sample.pages
-      sum += Self.weight(sample) * difference * difference
+      sum += weight(sample) * difference * difference
       weights += sample.weight
     }
     return weights > 0 ? sum / weights : 0

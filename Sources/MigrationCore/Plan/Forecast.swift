@@ -11,12 +11,14 @@ struct Forecast: Hashable, Sendable {
 
   /// - Parameters:
   ///   - pages: What the round under way still has to send.
+  ///   - isFirst: Whether this is the first round, which the path begins with.
   ///   - spentSeconds: For how long this round has lasted already.
   ///   - facts: Pages, rates and what the guest writes.
   ///   - slowness: By how much longer rounds take than the rates say.
   ///   - rule: When to stop; as it stands now.
   init(
-    sending pages: PageCounts, spentSeconds: Double, facts: MigrationFacts, slowness: Double, rule: StopRule
+    sending pages: PageCounts, isFirst: Bool, spentSeconds: Double, facts: MigrationFacts, slowness: Double,
+    rule: StopRule
   ) {
     var rule = rule
     var round = pages
@@ -25,7 +27,9 @@ struct Forecast: Hashable, Sendable {
     var count = 0
     while true {
       count += 1
-      let took = facts.rates.seconds(for: round) * slowness + facts.roundOverheadSeconds
+      let took =
+        count == 1 && isFirst
+        ? Self.firstRound(pages, spentSeconds, facts, slowness) : Self.round(round, facts, slowness)
       total += took
       lasted += took
       let dirtied = facts.kinds(facts.dirty.pages(inSeconds: lasted))
@@ -50,15 +54,28 @@ struct Forecast: Hashable, Sendable {
   /// A migration whose rounds shrink so slowly is one that does not come to an end.
   static let mostRounds = 500
 
+  /// What is left of the first round.
+  private static func firstRound(
+    _ pages: PageCounts, _ spentSeconds: Double, _ facts: MigrationFacts, _ slowness: Double
+  ) -> Double {
+    let start = max(facts.startSeconds - spentSeconds, facts.roundTripSeconds)
+    return facts.rates.seconds(for: pages) * slowness + start + facts.logSeconds
+  }
+
+  /// A later round.
+  private static func round(_ pages: PageCounts, _ facts: MigrationFacts, _ slowness: Double) -> Double {
+    facts.secondsAlone(for: pages) * slowness + facts.roundOverheadSeconds
+  }
+
   /// The pause if the guest were stopped with these pages to send.
   static func pause(_ dirtied: PageCounts, _ facts: MigrationFacts, _ slowness: Double) -> Double {
-    facts.rates.seconds(for: dirtied) * slowness + facts.endSeconds
+    facts.secondsAlone(for: dirtied) * slowness + facts.endSeconds
   }
 
   /// The pause after these pages were sent in a round of their own.
   static func pauseAfterAnother(_ dirtied: PageCounts, _ facts: MigrationFacts, _ slowness: Double) -> Double
   {
-    let lasts = facts.rates.seconds(for: dirtied) * slowness + facts.roundOverheadSeconds
+    let lasts = round(dirtied, facts, slowness)
     return pause(facts.kinds(facts.dirty.pages(inSeconds: lasts)), facts, slowness)
   }
 

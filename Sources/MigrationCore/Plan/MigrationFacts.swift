@@ -8,16 +8,32 @@ public struct MigrationFacts: Hashable, Sendable {
   public var dirty: DirtyCurve
   /// How much of what the guest writes is encrypted, from 0 to 1.
   public var dirtyEncryptedShare: Double = 1
-  /// What every round takes besides its pages: the dirty log, the end of the round.
-  public var roundOverheadSeconds: Double = 0.01
-  /// What the pause takes besides its pages: state, the firmware's FINISH, restoring, the round trips.
-  public var endSeconds: Double = 0.05
+  /// The way to the target and back.
+  public var roundTripSeconds: Double = 0
+  /// What the first round takes besides its pages: until the path is at its pace, and the way of the last one.
+  public var startSeconds: Double = 0
+  /// Collecting the dirty log.
+  public var logSeconds: Double = 0
+  /// What the pause takes besides pages, dirty log and round trips: state, registries, the firmware's FINISH.
+  public var standstillSeconds: Double = 0
 
-  /// Facts; the rest has values of a quick link.
+  /// Facts; the rest is as over no distance and with no work besides pages.
   public init(pages: PageCounts, rates: TransferRates, dirty: DirtyCurve) {
     self.pages = pages
     self.rates = rates
     self.dirty = dirty
+  }
+
+  /// What a round takes besides its pages. It ends when the target has said that it has all of them.
+  public var roundOverheadSeconds: Double { roundTripSeconds + logSeconds }
+
+  /// What the pause takes besides its pages. There are three ways in it: of what is sent last, of the target's `ready`,
+  /// and of the receipt.
+  public var endSeconds: Double { 1.5 * roundTripSeconds + logSeconds + standstillSeconds }
+
+  /// How long pages take in a round of their own or in the pause.
+  func secondsAlone(for pages: PageCounts) -> Double {
+    rates.secondsAlone(for: pages, roundTripSeconds: roundTripSeconds)
   }
 
   /// Written pages by kind.

@@ -51,6 +51,12 @@ public struct MigrationPilot: Hashable, Sendable {
   /// After so many rounds without an end in sight it is given up: one of them may have been bad luck.
   private static let patience = 3
 
+  /// Takes what was measured anew of the way, so that rounds and the pause are expected by that.
+  public mutating func remeasured(roundTripSeconds: Double, logSeconds: Double) {
+    facts.roundTripSeconds = roundTripSeconds
+    facts.logSeconds = logSeconds
+  }
+
   /// Decides at the end of a round.
   ///
   /// - Parameters:
@@ -61,8 +67,9 @@ public struct MigrationPilot: Hashable, Sendable {
   public mutating func roundEnded(
     sent: PageCounts, nanoseconds: UInt64, dirtied: PageCounts, elapsedNanoseconds: UInt64
   ) -> MigrationDecision {
+    let besides = round == 0 ? facts.startSeconds + facts.logSeconds : facts.roundOverheadSeconds
+    learn(sent, Double(nanoseconds) / 1e9 - besides)
     round += 1
-    learn(sent, Double(nanoseconds) / 1e9)
     facts.dirty.add(pages: dirtied.total, nanoseconds: nanoseconds)
     if dirtied.total > 0 {
       facts.dirtyEncryptedShare = Double(dirtied.encrypted) / Double(dirtied.total)
@@ -73,14 +80,14 @@ public struct MigrationPilot: Hashable, Sendable {
     let elapsed = Double(elapsedNanoseconds) / 1e9
     if let most = plan.limits.maxSeconds, elapsed + pause > most {
       if isShortEnough || plan.limits.allowsNonconvergence { return .stop(pauseSeconds: pause) }
-      return .giveUp(.takesTooLong(seconds: elapsed + expected(dirtied, spent: 0).seconds, maxSeconds: most))
+      return .giveUp(.takesTooLong(seconds: elapsed + expected(dirtied).seconds, maxSeconds: most))
     }
     let verdict = rule.decide(pause: pause, next: next)
     if isShortEnough {
       strikes = 0
       return verdict == .another ? .another : .stop(pauseSeconds: pause)
     }
-    if expected(dirtied, spent: 0).converges {
+    if expected(dirtied).converges {
       strikes = 0
       return .another
     }
@@ -109,7 +116,9 @@ public struct MigrationPilot: Hashable, Sendable {
     let remaining = round - sent
     var now = self
     // Half a second says more about this round than the rounds before it.
-    if seconds >= 0.5 && sent.total >= 64 { now.learn(sent, seconds + facts.roundOverheadSeconds) }
+    // Nothing was waited for yet but the path's begin.
+    let begin = self.round == 0 ? max(0, facts.startSeconds - facts.roundTripSeconds) : 0
+    if seconds >= 0.5 && sent.total >= 64 { now.learn(sent, seconds - begin) }
     let forecast = now.expected(remaining, spent: seconds)
     let elapsed = Double(elapsedNanoseconds) / 1e9
     let rate = seconds > 0.1 ? Double(sent.total) / seconds : facts.rates.pagesPerSecond(of: round) / slowness
@@ -119,15 +128,15 @@ public struct MigrationPilot: Hashable, Sendable {
       willConverge: forecast.converges, isOverTime: plan.limits.maxSeconds.map { elapsed > $0 } ?? false)
   }
 
-  private func expected(_ pages: PageCounts, spent: Double) -> Forecast {
-    Forecast(sending: pages, spentSeconds: spent, facts: facts, slowness: slowness, rule: rule)
+  private func expected(_ pages: PageCounts, spent: Double = 0) -> Forecast {
+    Forecast(
+      sending: pages, isFirst: round == 0, spentSeconds: spent, facts: facts, slowness: slowness, rule: rule)
   }
 
-  /// Corrects the rates by what sending some pages really took.
-  private mutating func learn(_ sent: PageCounts, _ seconds: Double) {
-    let took = seconds - facts.roundOverheadSeconds
+  /// Corrects the rates by what pages of the round under way really took, without what a round takes besides.
+  private mutating func learn(_ sent: PageCounts, _ took: Double) {
     guard sent.total >= 16, took > 0 else { return }
-    let said = facts.rates.seconds(for: sent)
+    let said = round == 0 ? facts.rates.seconds(for: sent) : facts.secondsAlone(for: sent)
     guard said > 0, said.isFinite else {
       facts.rates.linkBytesPerSecond = Double(TransferRates.wireBytes(of: sent)) / took
       return

@@ -21,7 +21,7 @@ public struct MigrationPlan: Hashable, Sendable {
     self.facts = facts
     self.limits = limits
     let forecast = Forecast(
-      sending: facts.pages, spentSeconds: 0, facts: facts, slowness: 1,
+      sending: facts.pages, isFirst: true, spentSeconds: 0, facts: facts, slowness: 1,
       rule: StopRule(maxPauseSeconds: limits.maxPauseSeconds))
     rounds = forecast.rounds
     seconds = forecast.seconds

@@ -3,8 +3,13 @@
 /// The kinds of pages take turns on the processors and devices, and the link works beside them: what takes longer
 /// counts.
 public struct TransferRates: Hashable, Sendable {
-  /// Pages a second through the slower of the two devices.
+  /// Encrypted pages a second that come through, in the long run: through both devices and everything between them.
   public var encryptedPagesPerSecond: Double?
+  /// What each of the two devices does by itself, in encrypted pages a second.
+  public var ownDevicePagesPerSecond: Double?
+  public var targetDevicePagesPerSecond: Double?
+  /// Encrypted pages that go together: the target's device begins when it has so many.
+  public var batchPages: UInt64 = 16
   /// Plain pages a second that both ends copy, seal and check.
   public var plainPagesPerSecond: Double?
   /// Pages a second that are found to be zeros.
@@ -35,14 +40,34 @@ public struct TransferRates: Hashable, Sendable {
     return min(Double(bandwidthBytesPerSecond), linkBytesPerSecond ?? .infinity)
   }
 
-  /// How long pages take.
+  /// How long pages take in the long run.
   public func seconds(for pages: PageCounts) -> Double {
+    seconds(for: pages, encrypted: encryptedPagesPerSecond)
+  }
+
+  /// How long pages take that come alone, from the first one to the last one's place in the target's RAM, besides the
+  /// way itself.
+  ///
+  /// What the path has room for on the way, which is what comes through in a round trip, leaves at the device's own
+  /// pace, however slowly such a path moves more. And of the last batch the one device makes nothing before the other
+  /// has made it.
+  public func secondsAlone(for pages: PageCounts, roundTripSeconds: Double) -> Double {
+    let long = seconds(for: pages)
+    guard pages.encrypted > 0, long.isFinite, let own = ownDevicePagesPerSecond, own > 0,
+      let target = targetDevicePagesPerSecond, target > 0
+    else { return long }
+    let devices = seconds(for: pages, encrypted: min(own, target))
+    let last = Double(min(pages.encrypted, batchPages)) / max(own, target)
+    return max(min(devices, long), long - roundTripSeconds) + last
+  }
+
+  private func seconds(for pages: PageCounts, encrypted: Double?) -> Double {
     func time(_ amount: UInt64, _ rate: Double?) -> Double {
       guard amount > 0, let rate else { return 0 }
       return rate > 0 ? Double(amount) / rate : .infinity
     }
     let work =
-      time(pages.encrypted, encryptedPagesPerSecond) + time(pages.plain, plainPagesPerSecond)
+      time(pages.encrypted, encrypted) + time(pages.plain, plainPagesPerSecond)
       + time(pages.zero, zeroPagesPerSecond)
     return max(work, time(Self.wireBytes(of: pages), usableBytesPerSecond))
   }

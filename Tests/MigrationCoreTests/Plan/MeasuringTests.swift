@@ -92,6 +92,14 @@ struct DirtyCurveTests {
     #expect(abs(noisy.pages(inSeconds: 50) - 50_000) < 2500)
   }
 
+  @Test("of a guest that writes in bursts is not that of the moments between them")
+  func bursts() {
+    // Nothing in the first 20 ms, and then as everywhere else; without that 10,000 a second.
+    let times = [0.02, 0.05, 0.1, 0.2, 0.5, 0.66]
+    let curve = curve(zip(times, [0, 500, 1000, 2000, 5000, 6520]).map { ($0, $1) })
+    #expect(abs(curve.pagesPerSecond - 10_000) < 2_000)
+  }
+
   @Test("believes what was measured last about a time")
   func replaces() {
     var changed = curve(times.map { ($0, 1000 * $0) })

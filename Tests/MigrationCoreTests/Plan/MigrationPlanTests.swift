@@ -7,18 +7,20 @@ struct MigrationPlanTests {
     let testDescription: String
     let pages: Int
     let load: SimulatedMigration.Load
-    let rate: Double
+    let path: SimulatedPath
     var jitter = 0.0
+    var limits = MigrationLimits()
 
     init(
       _ words: String, pages: Int = 20_000, _ load: SimulatedMigration.Load, rate: Double = 400,
-      jitter: Double = 0
+      jitter: Double = 0, path: SimulatedPath? = nil, maxPauseSeconds: Double = 0.3
     ) {
       testDescription = words
       self.pages = pages
       self.load = load
-      self.rate = rate
+      self.path = path ?? SimulatedPath(own: rate)
       self.jitter = jitter
+      limits.maxPauseSeconds = maxPauseSeconds
     }
   }
 
@@ -33,13 +35,29 @@ struct MigrationPlanTests {
     Case("a quick path", pages: 131_072, .sweep(perSecond: 30_000, set: 60_000), rate: 200_000),
     Case(
       "a quick path and a hot set", pages: 131_072, .random(perSecond: 300_000, set: 9_000), rate: 200_000),
+    Case(
+      "two devices, of which the second begins when the first has made a batch",
+      .random(perSecond: 800, set: 32),
+      path: SimulatedPath(own: 400, target: 400, roundTrip: 0.001)),
+    Case(
+      "a slow target", .random(perSecond: 800, set: 32),
+      path: SimulatedPath(own: 4000, target: 400, roundTrip: 0.001)),
+    Case(
+      "a far target and a hot set", pages: 32_768, .sweep(perSecond: 10_000, set: 512), path: far,
+      maxPauseSeconds: 2),
+    Case(
+      "a far target and a guest that writes little", pages: 32_768, .sweep(perSecond: 300, set: 32_768),
+      path: far, maxPauseSeconds: 2),
   ]
+
+  /// 200 ms there and back, which is what limits it in the long run.
+  static let far = SimulatedPath(own: 6000, target: 5000, roundTrip: 0.2, window: 40)
 
   @Test("foretells time and pause within 15 percent", arguments: movable)
   func foretells(_ row: Case) throws {
     var simulation = SimulatedMigration(
-      pageCount: row.pages, load: row.load, pagesPerSecond: row.rate, jitter: row.jitter)
-    let plan = MigrationPlan(simulation.facts(), MigrationLimits())
+      pageCount: row.pages, load: row.load, path: row.path, jitter: row.jitter)
+    let plan = MigrationPlan(simulation.facts(), row.limits)
     #expect(plan.converges && plan.obstacle == nil && plan.isAcceptable)
     let end = simulation.move(plan)
     guard case .stop(let pause) = end.decision else {
@@ -47,10 +65,64 @@ struct MigrationPlanTests {
       return
     }
     #expect(pause <= plan.limits.maxPauseSeconds)
+    #expect(abs(plan.rounds - end.rounds) <= 1, "\(plan.rounds) rounds against \(end.rounds)")
     #expect(abs(plan.seconds - end.seconds) <= 0.15 * end.seconds, "\(plan.seconds) against \(end.seconds)")
     #expect(
       abs(plan.pauseSeconds - end.pauseSeconds) <= 0.15 * end.pauseSeconds,
       "\(plan.pauseSeconds) against \(end.pauseSeconds)")
+  }
+
+  @Test(
+    "makes no rounds that cannot shorten the pause: each one takes a round trip, in which the guest writes")
+  func fewRounds() throws {
+    var simulation = SimulatedMigration(
+      pageCount: 32_768, load: .sweep(perSecond: 10_000, set: 512), path: Self.far)
+    var limits = MigrationLimits()
+    limits.maxPauseSeconds = 30
+    let plan = MigrationPlan(simulation.facts(), limits)
+    #expect(plan.rounds == 1)
+    #expect(simulation.move(plan).rounds == 1)
+  }
+
+  @Test("knows the pause that was measured with two devices of 400 pages a second")
+  func twoDevices() {
+    // 32 packets and 3 shared pages: made in 90 ms, the last 16 put into RAM in another 40, all in 136 ms.
+    var rates = TransferRates()
+    rates.encryptedPagesPerSecond = 355
+    rates.ownDevicePagesPerSecond = 360
+    rates.targetDevicePagesPerSecond = 380
+    var curve = DirtyCurve(limitPages: 4096)
+    for milliseconds: UInt64 in [100, 200, 500, 1000] {
+      curve.add(pages: 35, nanoseconds: milliseconds * 1_000_000)
+    }
+    var facts = MigrationFacts(pages: PageCounts(encrypted: 4093, plain: 3), rates: rates, dirty: curve)
+    facts.dirtyEncryptedShare = 32.0 / 35
+    facts.roundTripSeconds = 0.0005
+    facts.standstillSeconds = 0.0016
+    let plan = MigrationPlan(facts, MigrationLimits())
+    #expect(abs(plan.pauseSeconds - 0.136) <= 0.15 * 0.136, "\(plan.pauseSeconds)")
+  }
+
+  @Test("knows the pause that was measured over 200 ms: pages that fit the way leave at the device's pace")
+  func farPause() {
+    // The path moved 2,213 pages a second in the long run; 512 packets left in 81 ms, and the pause was 388 ms.
+    var rates = TransferRates()
+    rates.encryptedPagesPerSecond = 2_213
+    rates.ownDevicePagesPerSecond = 6_330
+    rates.targetDevicePagesPerSecond = 6_000
+    var curve = DirtyCurve(limitPages: 32_768)
+    for milliseconds: UInt64 in [100, 200, 500, 1000, 3000] {
+      curve.add(pages: 515, nanoseconds: milliseconds * 1_000_000)
+    }
+    var facts = MigrationFacts(pages: PageCounts(encrypted: 32_735, plain: 33), rates: rates, dirty: curve)
+    facts.dirtyEncryptedShare = 512.0 / 515
+    facts.roundTripSeconds = 0.201
+    facts.standstillSeconds = 0.002
+    var limits = MigrationLimits()
+    limits.maxPauseSeconds = 30
+    let plan = MigrationPlan(facts, limits)
+    #expect(plan.rounds == 1)
+    #expect(abs(plan.pauseSeconds - 0.388) <= 0.15 * 0.388, "\(plan.pauseSeconds)")
   }
 
   static let immovable = [
@@ -64,7 +136,7 @@ struct MigrationPlanTests {
   @Test(
     "refuses a guest that writes faster than pages are moved, before the first page", arguments: immovable)
   func refuses(_ row: Case) throws {
-    var simulation = SimulatedMigration(pageCount: row.pages, load: row.load, pagesPerSecond: row.rate)
+    var simulation = SimulatedMigration(pageCount: row.pages, load: row.load, path: row.path)
     let plan = MigrationPlan(simulation.facts(), MigrationLimits())
     #expect(!plan.converges && !plan.isAcceptable)
     guard case .dirtiesFaster(let dirty, let moved, let pause, let limit) = try #require(plan.obstacle) else {
@@ -102,7 +174,7 @@ struct MigrationPlanTests {
   func endTooSlow() throws {
     var simulation = SimulatedMigration(pageCount: 1000, load: .nothing, pagesPerSecond: 400)
     var facts = simulation.facts()
-    facts.endSeconds = 0.4
+    facts.standstillSeconds = 0.4 - facts.logSeconds
     let plan = MigrationPlan(facts, MigrationLimits())
     #expect(plan.obstacle == .endTooSlow(pauseSeconds: 0.4, maxPauseSeconds: 0.3))
     #expect(
@@ -244,6 +316,51 @@ struct MigrationPilotTests {
       let progress = pilot.progress(
         sent: PageCounts(), of: PageCounts(encrypted: 10), nanoseconds: 1, elapsedNanoseconds: elapsed)
       #expect(progress.isOverTime == isOver)
+    }
+  }
+
+  @Test("expects the pause by what the way was measured to be since")
+  func remeasured() {
+    var simulation = SimulatedMigration(
+      pageCount: 20_000, load: .random(perSecond: 100, set: 5_000), pagesPerSecond: 400)
+    var facts = simulation.facts()
+    facts.roundTripSeconds = 0.1
+    let plan = MigrationPlan(facts, MigrationLimits())
+    var pilot = MigrationPilot(plan)
+    pilot.remeasured(roundTripSeconds: 0.001, logSeconds: facts.logSeconds)
+    let progress = pilot.progress(
+      sent: PageCounts(), of: facts.pages, nanoseconds: 0, elapsedNanoseconds: 0)
+    #expect(progress.expectedPauseSeconds < plan.pauseSeconds - 0.1)
+    #expect(pilot.plan == plan)
+  }
+
+  @Test("does not go on with rounds that promise a shorter pause and bring none")
+  func vainRounds() {
+    // What was measured made the guest seem slow to write its 259 pages; each round of 80 ms found all of them written.
+    var rates = TransferRates()
+    rates.encryptedPagesPerSecond = 3_000
+    var curve = DirtyCurve(limitPages: 4096)
+    for (milliseconds, pages): (UInt64, UInt64) in [
+      (20, 20), (50, 50), (100, 120), (200, 240), (500, 259), (1000, 259),
+    ] {
+      curve.add(pages: pages, nanoseconds: milliseconds * 1_000_000)
+    }
+    let facts = MigrationFacts(pages: PageCounts(encrypted: 4096), rates: rates, dirty: curve)
+    var pilot = MigrationPilot(MigrationPlan(facts, MigrationLimits()))
+    var elapsed: UInt64 = 1_400_000_000
+    var decision = pilot.roundEnded(
+      sent: facts.pages, nanoseconds: elapsed, dirtied: PageCounts(encrypted: 259),
+      elapsedNanoseconds: elapsed)
+    while decision == .another, pilot.round < 20 {
+      elapsed += 86_000_000
+      decision = pilot.roundEnded(
+        sent: PageCounts(encrypted: 259), nanoseconds: 86_000_000, dirtied: PageCounts(encrypted: 259),
+        elapsedNanoseconds: elapsed)
+    }
+    #expect(pilot.round <= 3)
+    guard case .stop = decision else {
+      Issue.record("it was not stopped: \(decision)")
+      return
     }
   }
 

@@ -1,6 +1,6 @@
 import MigrationCore
 
-/// A guest that writes, a path that moves so many pages a second, and a clock that only they move.
+/// A guest that writes, a path, and a clock that only they move.
 struct SimulatedMigration {
   /// What the guest writes.
   enum Load: Sendable {
@@ -15,10 +15,9 @@ struct SimulatedMigration {
 
   let pageCount: Int
   let load: Load
-  /// What the path really moves; the plan is told something else in some tests.
-  var pagesPerSecond: Double
-  let endSeconds = 0.05
-  let overhead = 0.01
+  let path: SimulatedPath
+  let standstillSeconds = 0.04
+  let logSeconds = 0.01
   /// From 0 to 1: by how much rounds vary.
   var jitter = 0.0
 
@@ -31,9 +30,13 @@ struct SimulatedMigration {
   private var growthOwed = 0.0
 
   init(pageCount: Int, load: Load, pagesPerSecond: Double, jitter: Double = 0) {
+    self.init(pageCount: pageCount, load: load, path: SimulatedPath(own: pagesPerSecond), jitter: jitter)
+  }
+
+  init(pageCount: Int, load: Load, path: SimulatedPath, jitter: Double = 0) {
     self.pageCount = pageCount
     self.load = load
-    self.pagesPerSecond = pagesPerSecond
+    self.path = path
     self.jitter = jitter
     dirty = Array(repeating: false, count: pageCount)
   }
@@ -86,6 +89,8 @@ struct SimulatedMigration {
   }
 
   /// Measures for three seconds, as a VMM does before it plans.
+  ///
+  /// - Parameter rate: The plan is told this one instead.
   mutating func facts(measured rate: Double? = nil) -> MigrationFacts {
     var curve = DirtyCurve(limitPages: UInt64(pageCount))
     _ = collect()
@@ -95,13 +100,49 @@ struct SimulatedMigration {
       spent = Double(milliseconds) / 1000
       curve.add(pages: UInt64(dirtyCount), nanoseconds: UInt64(milliseconds) * 1_000_000)
     }
+    let pace = measuredPace()
     var rates = TransferRates()
-    rates.encryptedPagesPerSecond = rate ?? pagesPerSecond
+    rates.encryptedPagesPerSecond = rate ?? pace.encryptedPagesPerSecond
+    rates.ownDevicePagesPerSecond = pace.device.perSecond
+    rates.targetDevicePagesPerSecond = pace.targetDevicePagesPerSecond
     var facts = MigrationFacts(
       pages: PageCounts(encrypted: UInt64(pageCount)), rates: rates, dirty: curve)
-    facts.endSeconds = endSeconds
-    facts.roundOverheadSeconds = overhead
+    facts.roundTripSeconds = Double(pace.roundTripNanoseconds) / 1e9
+    facts.startSeconds = rate == nil ? pace.startSeconds(rates) : 0
+    facts.standstillSeconds = standstillSeconds
+    facts.logSeconds = logSeconds
     return facts
+  }
+
+  /// The meters after the first pages: three seconds of them, 4096 at most.
+  private func measuredPace() -> PaceMeters {
+    func nanoseconds(_ seconds: Double) -> UInt64 { 1_000_000_000 + UInt64(seconds * 1e9) }
+    var pace = PaceMeters()
+    pace.asked = nanoseconds(0)
+    pace.answered(now: nanoseconds(path.roundTrip * 1.3))
+    let arrivals = path.send(min(pageCount, 4096), isNew: true)
+    var events: [(time: Double, isAnswer: Bool, number: Int)] = []
+    for (number, arrival) in arrivals.enumerated() {
+      events.append((arrival.made, false, number))
+      events.append((arrival.acknowledged, true, number))
+    }
+    events.sort { ($0.time, $0.number, $0.isAnswer ? 1 : 0) < ($1.time, $1.number, $1.isAnswer ? 1 : 0) }
+    for event in events where event.time < 3 {
+      let arrival = arrivals[event.number]
+      if event.isAnswer {
+        pace.acknowledged(
+          Acknowledgement(
+            sequence: UInt64(event.number), pages: 0,
+            deviceNanoseconds: UInt64(arrival.targetSeconds * 1e9)), now: nanoseconds(event.time))
+      } else {
+        pace.sent(
+          PageCounts(encrypted: UInt64(arrival.pages)), sequence: UInt64(event.number),
+          began: nanoseconds(arrival.began), made: nanoseconds(event.time))
+        pace.device.add(
+          UInt64(arrival.pages), nanoseconds: UInt64(Double(arrival.pages) / path.own * 1e9))
+      }
+    }
+    return pace
   }
 
   /// How it ended, and when.
@@ -120,7 +161,7 @@ struct SimulatedMigration {
     _ = collect()
     while true {
       let shake = 1 + jitter * (Double(next() % 2001) / 1000 - 1)
-      let took = Double(sending) / pagesPerSecond * shake + overhead
+      let took = path.seconds(Int(sending), isNew: pilot.round == 0) * shake + logSeconds
       run(took)
       elapsed += took
       let dirtied = collect()
@@ -130,7 +171,8 @@ struct SimulatedMigration {
       switch decision {
       case .another: sending = dirtied
       case .stop, .giveUp:
-        let pause = Double(dirtied) / pagesPerSecond + endSeconds
+        // What is sent last has no acknowledgement: the target says ready. Then the receipt goes.
+        let pause = path.seconds(Int(dirtied)) + path.roundTrip / 2 + logSeconds + standstillSeconds
         return End(
           decision: decision, rounds: pilot.round, seconds: elapsed + pause, pauseSeconds: pause)
       }

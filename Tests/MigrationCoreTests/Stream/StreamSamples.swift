@@ -54,7 +54,7 @@ enum StreamSamples {
         amd: Array(repeating: 3, count: 5)),
       checks: [
         PreflightCheck(name: "asid", verdict: .warn, detail: "one is free", remedy: "stop a guest")
-      ])
+      ], registryNanoseconds: 1_029_709)
   }
 
   static let session = SendSession(

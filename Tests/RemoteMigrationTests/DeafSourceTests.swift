@@ -1,0 +1,102 @@
+import BatonWire
+import LinuxOS
+import MigrationCore
+import Testing
+
+@testable import RemoteMigration
+
+@Suite("A source that sends and reads nothing")
+struct DeafSourceTests {
+  /// Batches of one page, each of which costs the target an acknowledgement: round after round.
+  private struct Flood: ~Copyable {
+    var batch = PageBatch(pages: 1)
+    var round: UInt32 = 0
+    var page = 0
+    var batches = 0
+
+    mutating func next(_ source: HandmadeSource) throws -> [UInt8] {
+      let count = source.target.ram.pageCount
+      guard page < count else {
+        page = 0
+        defer { round += 1 }
+        return try source.stream.send(
+          .roundEnd(RoundEnd(round: round, batches: UInt64(count), pages: UInt64(count), isLast: false)))
+      }
+      batch.clear()
+      batch.appendZero(source.target.ram.frame(ofPage: page))
+      try source.stream.seal(&batch)
+      page += 1
+      batches += 1
+      return batch.bytes
+    }
+  }
+
+  @Test("is not listened to any more when what waits for it is more than it may be, and is given up")
+  func bounded() throws {
+    let source = try HandmadeSource(silenceNanoseconds: 400_000_000)
+    try source.incoming.accept(source.target, .withoutEncryption())
+    guard case .target = try source.next() else { throw MigrationFailure(.streamDamaged, "no answer") }
+    var flood = Flood()
+    var rest: ArraySlice<UInt8> = []
+    var failure: MigrationFailure?
+    let deadline = MonotonicClock.now() + 60_000_000_000
+    while failure == nil, MonotonicClock.now() < deadline, flood.batches < 200_000 {
+      var isFull = false
+      while !isFull {
+        if rest.isEmpty { rest = try flood.next(source)[...] }
+        let sent = try source.socket.send(rest)
+        isFull = sent == 0
+        rest = rest.dropFirst(sent)
+      }
+      do throws(MigrationFailure) { _ = try source.incoming.step(for: 1_000_000) } catch { failure = error }
+    }
+    #expect(failure?.refusal == .linkLost)
+    #expect(failure?.text.contains("took nothing") == true, "\(String(describing: failure))")
+    let batches = flood.batches
+    #expect(batches < 200_000)
+  }
+}
+
+@Suite("A target that is busy")
+struct HeartbeatTests {
+  @Test("lets its source hear that it lives, and goes on where it was")
+  func beats() throws {
+    let source = try HandmadeSource()
+    source.incoming.beginSilence()
+    // It makes the guest's memory meanwhile, which nobody steps.
+    let deadline = MonotonicClock.now() + 20_000_000_000
+    var beats = 0
+    while beats < 2, MonotonicClock.now() < deadline {
+      _ = try Poller.waitReadable(source.socket.descriptor.number, timeoutNanoseconds: 100_000_000)
+      guard let frame = try source.arrived() else { continue }
+      guard case .keepalive = frame else {
+        Issue.record("\(frame)")
+        return
+      }
+      beats += 1
+    }
+    #expect(beats == 2)
+    try source.incoming.accept(source.target, .withoutEncryption())
+    while true {
+      switch try source.next() {
+      case .keepalive: continue
+      case .target: return
+      case let other:
+        Issue.record("\(other)")
+        return
+      }
+    }
+  }
+
+  @Test("that cannot write has no debts but the rest of a frame")
+  func fullSocket() throws {
+    let pair = try StreamSocket.pair()
+    let socket = pair.first
+    let filling = [UInt8](repeating: 7, count: 1 << 16)
+    while try socket.send(filling[...]) > 0 {}
+    let beat = try Heartbeat.start(on: socket, saying: [1, 2, 3])
+    _ = try Poller.waitReadable(-1, timeoutNanoseconds: 1_300_000_000)
+    let (count, rest) = beat.stop()
+    #expect(count == 0 && rest.isEmpty)
+  }
+}

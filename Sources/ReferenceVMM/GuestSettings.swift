@@ -19,6 +19,15 @@ public enum GuestSettings {
     case registry = "BATON_REGISTRY"
     case modelSocket = "BATON_MODEL_SOCKET"
     case custody = "BATON_CUSTODY"
+    case incoming = "BATON_INCOMING"
+    case remoteSocket = "BATON_REMOTE_SOCKET"
+    case linkTimeout = "BATON_LINK_TIMEOUT"
+    case migration = "BATON_MIGRATION"
+    case sevPolicy = "BATON_SEV_POLICY"
+    case uefiVariables = "BATON_UEFI_VARIABLES"
+    case trustModelRoot = "BATON_TRUST_MODEL_ROOT"
+    case signedCEK = "BATON_SIGNED_CEK"
+    case amdChain = "BATON_AMD_CHAIN"
     // For tests.
     case crashAt = "BATON_CRASH_AT"
     case stopAt = "BATON_STOP_AT"
@@ -30,7 +39,8 @@ public enum GuestSettings {
       switch self {
       case .crashAt, .stopAt, .misbehave, .stateFormat: true
       case .memory, .vcpus, .vcpu, .sev, .sevES, .handoff, .hugePages, .disk, .console, .events, .duty,
-        .registry, .modelSocket, .custody:
+        .registry, .modelSocket, .custody, .incoming, .remoteSocket, .linkTimeout, .migration, .sevPolicy,
+        .uefiVariables, .trustModelRoot, .signedCEK, .amdChain:
         false
       }
     }
@@ -70,6 +80,16 @@ public enum GuestSettings {
     options.registry = reader.text(.registry) ?? options.registry
     options.modelSocket = reader.text(.modelSocket) ?? options.modelSocket
     options.givesCustody = reader.yesOrNo(.custody) ?? options.givesCustody
+    options.waitsIfAbsent = reader.yesOrNo(.incoming) ?? options.waitsIfAbsent
+    options.remoteSocket = reader.text(.remoteSocket) ?? options.remoteSocket
+    options.linkTimeoutMilliseconds =
+      reader.number(.linkTimeout, 1...3_600_000).map(UInt64.init) ?? options.linkTimeoutMilliseconds
+    options.offersMigration = reader.yesOrNo(.migration) ?? options.offersMigration
+    options.policy = reader.policy() ?? options.policy
+    options.uefiVariables = reader.text(.uefiVariables)
+    options.trustsModelRoot = reader.yesOrNo(.trustModelRoot) ?? options.trustsModelRoot
+    options.signedCEK = reader.text(.signedCEK)
+    options.amdChain = reader.text(.amdChain)
     options.misbehaviour = reader.choice(.misbehave)
     options.stateFormat =
       reader.number(.stateFormat, Int(MachineStateFormat.oldest)...Int(MachineStateFormat.current))
@@ -130,6 +150,14 @@ public enum GuestSettings {
         return refuse(key, value, "a number from \(range.lowerBound) to \(range.upperBound)")
       }
       return number
+    }
+
+    mutating func policy() -> SEVPolicyBits? {
+      guard let value = environment[Key.sevPolicy.rawValue] else { return nil }
+      guard let policy = SEVPolicyBits(text: value) else {
+        return refuse(.sevPolicy, value, "the policy's bits in hexadecimal, up to 8 digits, such as 21")
+      }
+      return policy
     }
 
     mutating func choice<Choice: RawRepresentable<String> & CaseIterable>(_ key: Key) -> Choice? {

@@ -1,6 +1,7 @@
 import Baton
 import BatonWire
 import LinuxOS
+import RemoteMigration
 import Systemd
 
 /// The reference VMM: comes to the registry, starts a fresh guest or takes one over, and runs it.
@@ -61,6 +62,26 @@ public enum ReferenceVMM {
     }
   }
 
+  /// Comes to the registry; nil when the guest is to come from another host.
+  private static func apply(
+    _ options: VMMOptions, _ identity: VMMIdentity
+  ) throws(BatonError) -> Applicant? {
+    if options.isIncoming { return nil }
+    do throws(BatonError) {
+      return try Applicant(
+        identity, isFresh: options.isFresh, neverBegins: options.waitsIfAbsent,
+        patienceMilliseconds: options.patienceMilliseconds)
+    } catch {
+      switch error {
+      case .refused(.unknownGuest, _), .refused(.guestEnded, _), .refused(.guestLost, _),
+        .refused(.departed, _):
+        if options.waitsIfAbsent { return nil }
+      case .refused, .registryUnreachable, .system, .malformed, .unacceptable, .badState: break
+      }
+      throw error
+    }
+  }
+
   /// Which vCPUs the guest gets, and why when they are not the best ones.
   private static func vcpus(_ options: VMMOptions) throws -> (kind: MachineKind, reason: String?) {
     guard options.sev == .model, options.kind != .software, try SEVContext.isCiphertext(options) else {
@@ -100,15 +121,15 @@ public enum ReferenceVMM {
       reads: ReadableFormats(
         name: GuestInstance.formatName, oldest: MachineStateFormat.oldest, newest: options.stateFormat,
         features: MachineStateFormat.knownFeatures))
-    if options.isIncoming {
+    let vendor = try VendorCertificates(options)
+    guard let applicant = try apply(options, identity) else {
       // From here on this process looks at signals itself.
       early.close()
       return try IncomingRole(
-        options: options, kind: kind, identity: identity, signals: signals, log: log, patience: patience
+        options: options, vendor: vendor, kind: kind, identity: identity, signals: signals, log: log,
+        patience: patience
       ).take()
     }
-    let applicant = try Applicant(
-      identity, isFresh: options.isFresh, patienceMilliseconds: options.patienceMilliseconds)
     if applicant.isSuccessor { log.status(.waitingForDecision) }
     switch try applicant.awaitAdmission(milliseconds: options.patienceMilliseconds) {
     case .released(let refusal): return log.released(refusal)

@@ -23,16 +23,17 @@ extension SEVContext {
     _ options: VMMOptions, status: @escaping () -> MemoryEncryptionStatus
   ) throws -> SEVOutgoingMemory {
     try SEVOutgoingMemory(
-      device.openSession(), vm: duplicateVM(), trustsModelRoot: options.trustsModelRoot,
-      status: status)
+      device, vm: duplicateVM(), trustsModelRoot: options.trustsModelRoot, status: status)
   }
 
   /// What receives the guest's pages, over a session of its own.
   func incomingMemory(
+    _ vendor: VendorCertificates,
     takeRegions: @escaping (SharedRegions) throws(MigrationFailure) -> Void
   ) throws -> SEVIncomingMemory {
     try SEVIncomingMemory(
-      device.openSession(), vm: duplicateVM(), firmware: Self.firmwareNumber, takeRegions: takeRegions)
+      device.openSession(), vm: duplicateVM(), firmware: Self.firmwareNumber, vendor: vendor,
+      takeRegions: takeRegions)
   }
 
   private func duplicateVM() throws(SystemError) -> OwnedDescriptor {

@@ -31,7 +31,9 @@ final class VMMLog: Sendable {
 
   /// The same before there is a log.
   static func say(_ level: ServiceLog.Level, _ sentence: String, guest: String) {
-    StandardStream.error.write(JournalStream.lines(level, "baton-vmm: \(guest): \(sentence)"))
+    // What other processes and hosts said is in it: one line, whatever they said.
+    let line = PeerText.visible("baton-vmm: \(guest): \(sentence)", limit: 4096)
+    StandardStream.error.write(JournalStream.lines(level, line))
   }
 
   /// Like ``say(_:_:)``, but not again as long as nothing else is said this way.
@@ -45,7 +47,7 @@ final class VMMLog: Sendable {
 
   /// Says why this process does not do what it was started for; the unit's last status is the same.
   func fail(_ sentence: String, code: Int32? = nil) {
-    memory.withLock { $0.problem = (sentence, code) }
+    memory.withLock { $0.problem = (PeerText.visible(sentence, limit: 2048), code) }
     say(.error, sentence)
   }
 
@@ -53,7 +55,7 @@ final class VMMLog: Sendable {
   var problem: (sentence: String, code: Int32?)? { memory.withLock { $0.problem } }
 
   /// One line for `systemctl status`.
-  func status(_ status: VMMStatus) { ServiceManager.say(status: status.text) }
+  func status(_ status: VMMStatus) { ServiceManager.say(status: PeerText.visible(status.text)) }
 
   // MARK: For programs
 

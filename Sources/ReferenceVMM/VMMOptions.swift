@@ -49,6 +49,12 @@ public struct VMMOptions: Sendable {
   public var misbehaviour: Misbehaviour?
   /// Wait for a guest that comes from another host.
   public var isIncoming: Bool
+  /// Do that where nobody has the guest here; else become its successor.
+  public var waitsIfAbsent: Bool
+  /// File with the certificate of this host's processor as AMD signed it (CEK), which the firmware has not.
+  public var signedCEK: String?
+  /// File with AMD's own certificates for this generation of processors: ASK, then ARK.
+  public var amdChain: String?
   /// Socket of the remote sidecar, baton-remote.
   public var remoteSocket: String
   /// How long a peer on another host may be silent, milliseconds.
@@ -87,6 +93,7 @@ public struct VMMOptions: Sendable {
     patienceMilliseconds = 60_000
     stateFormat = MachineStateFormat.current
     isIncoming = false
+    waitsIfAbsent = false
     remoteSocket = "/run/baton/remote.sock"
     linkTimeoutMilliseconds = 10_000
     trustsModelRoot = true

@@ -122,10 +122,21 @@ struct BatonVMM: ParsableCommand {
   @Flag(
     inversion: .prefixedNo,
     help: """
-      Send a guest of the SEV model to a platform whose certificates end in the model's test root; on, since the \
-      model's guests have no other.
+      Send a guest of the SEV model to a platform whose certificates end in the model's test root. (default: \
+      --trust-model-root, since the model's guests have no other)
       """)
-  var trustModelRoot = true
+  var trustModelRoot: Bool?
+
+  @Option(
+    help: ArgumentHelp(
+      "This host's processor certificate (CEK) as AMD signed it, for guests that come from another host.",
+      valueName: "file"))
+  var signedCek: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "AMD's own certificates for this host's generation of processors: ASK, then ARK.", valueName: "file"))
+  var amdChain: String?
 
   @Option(
     help: ArgumentHelp(
@@ -195,12 +206,14 @@ struct BatonVMM: ParsableCommand {
     options.stateFormat = stateFormat ?? options.stateFormat
     options.misbehaviour = misbehave ?? options.misbehaviour
     options.isIncoming = incoming
+    options.signedCEK = signedCek ?? options.signedCEK
+    options.amdChain = amdChain ?? options.amdChain
     options.remoteSocket = remoteSocket ?? options.remoteSocket
     options.linkTimeoutMilliseconds = linkTimeout ?? options.linkTimeoutMilliseconds
-    options.trustsModelRoot = trustModelRoot
+    options.trustsModelRoot = trustModelRoot ?? options.trustsModelRoot
     options.policy = sevPolicy ?? options.policy
-    options.offersMigration = !noMigrationFeature
-    options.uefiVariables = uefiVariables
+    options.offersMigration = !noMigrationFeature && options.offersMigration
+    options.uefiVariables = uefiVariables ?? options.uefiVariables
     options.guestAgrees = !guestNotReady
     return options
   }

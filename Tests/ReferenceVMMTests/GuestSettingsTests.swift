@@ -38,6 +38,35 @@ struct GuestSettingsTests {
     #expect(problems([:])[0].hasPrefix("BATON_MEMORY is missing"))
   }
 
+  @Test("say how a guest comes from another host and goes there")
+  func otherHosts() throws {
+    let usual = try read(["BATON_MEMORY": "256M"])
+    #expect(!usual.isIncoming && !usual.waitsIfAbsent)
+    #expect(usual.remoteSocket == "/run/baton/remote.sock" && usual.linkTimeoutMilliseconds == 10_000)
+    #expect(usual.offersMigration && usual.trustsModelRoot)
+    #expect(usual.uefiVariables == nil && usual.signedCEK == nil && usual.amdChain == nil)
+    let options = try read([
+      "BATON_MEMORY": "256M", "BATON_INCOMING": "yes", "BATON_REMOTE_SOCKET": "/run/other/remote",
+      "BATON_LINK_TIMEOUT": "2500", "BATON_MIGRATION": "no", "BATON_SEV_POLICY": "0x21",
+      "BATON_UEFI_VARIABLES": "vars.fd", "BATON_TRUST_MODEL_ROOT": "no", "BATON_SIGNED_CEK": "/etc/cek",
+      "BATON_AMD_CHAIN": "/etc/chain",
+    ])
+    // It waits only where nobody has the guest: the file is also its successors'.
+    #expect(options.waitsIfAbsent && !options.isIncoming)
+    #expect(options.remoteSocket == "/run/other/remote" && options.linkTimeoutMilliseconds == 2500)
+    #expect(!options.offersMigration && !options.trustsModelRoot)
+    #expect(options.policy == SEVPolicyBits(text: "21"))
+    #expect(options.uefiVariables == "vars.fd")
+    #expect(options.signedCEK == "/etc/cek" && options.amdChain == "/etc/chain")
+    for (key, value) in [
+      ("BATON_INCOMING", "maybe"), ("BATON_LINK_TIMEOUT", "0"), ("BATON_SEV_POLICY", "NOSEND"),
+      ("BATON_SIGNED_CEK", ""),
+    ] {
+      let found = problems(["BATON_MEMORY": "256M", key: value])
+      #expect(found.count == 1 && found[0].hasPrefix("\(key)=\(value) is wrong"), "\(found)")
+    }
+  }
+
   @Test("are all taken as they are written")
   func everything() throws {
     let options = try read([

@@ -56,13 +56,13 @@ final class ArrivingInstance: IncomingGuest {
   let ram: GuestRAM
   let encryption: (any IncomingEncryption)?
 
-  init(_ instance: GuestInstance) throws {
+  init(_ instance: GuestInstance, _ vendor: VendorCertificates) throws {
     guard let ram = GuestRAM(instance.mapping, regions: instance.options.configuration.ramRegions) else {
       throw MigrationFailure(.badManifest, "the guest's RAM is not what its manifest says")
     }
     self.instance = instance
     self.ram = ram
-    encryption = try instance.sev?.incomingMemory {
+    encryption = try instance.sev?.incomingMemory(vendor) {
       [memoryStatus = instance.memoryStatus] (regions) throws(MigrationFailure) in
       guard let memoryStatus else { return }
       var status = memoryStatus.value

@@ -11,17 +11,24 @@ import Systemd
 /// is complete, with which only the registry may end.
 final class IncomingRole {
   private let options: VMMOptions
+  private let vendor: VendorCertificates
   private let kind: MachineKind
   private let identity: VMMIdentity
   private let signals: SignalQueue
   private let log: VMMLog
   private let patience: TimeoutExtension
+  /// What the registry has still to hear of an earlier source's guest.
+  private var withdrawn: WithdrawnArrival?
+  /// When it is told again.
+  private var withdrawalDue: UInt64 = 0
 
   init(
-    options: VMMOptions, kind: MachineKind, identity: VMMIdentity, signals: SignalQueue, log: VMMLog,
+    options: VMMOptions, vendor: VendorCertificates, kind: MachineKind, identity: VMMIdentity,
+    signals: SignalQueue, log: VMMLog,
     patience: TimeoutExtension
   ) {
     self.options = options
+    self.vendor = vendor
     self.kind = kind
     self.identity = identity
     self.signals = signals
@@ -41,6 +48,37 @@ final class IncomingRole {
         patience.stop()
         return try SourceRole(instance: instance, signals: signals, log: log).own(running)
       }
+    }
+  }
+
+  /// Goes on telling the registry that an earlier guest does not come, once a second while it cannot be reached.
+  private func tellWithdrawal() {
+    guard var arrival = withdrawn.take() else { return }
+    if arrival.descriptor < 0, MonotonicClock.now() < withdrawalDue {
+      withdrawn = consume arrival
+      return
+    }
+    withdrawalDue = MonotonicClock.now() + 1_000_000_000
+    do throws(BatonError) {
+      if try arrival.process() { return }
+      log.sayOnce(.notice, "the registry has yet to hear that the guest does not come; told every second")
+    } catch {
+      log.sayOnce(.warning, "telling the registry that the guest does not come: \(error); told every second")
+    }
+    withdrawn = consume arrival
+  }
+
+  private func withdraw(_ arrival: consuming WithdrawnArrival) {
+    withdrawn = consume arrival
+    withdrawalDue = 0
+    tellWithdrawal()
+  }
+
+  /// Of ``withdrawn``, or -1.
+  private var withdrawnDescriptor: Int32 {
+    switch withdrawn {
+    case .some(let arrival): arrival.descriptor
+    case .none: -1
     }
   }
 
@@ -71,14 +109,15 @@ final class IncomingRole {
       while true {
         if let outcome = signalled() { return .over(outcome) }
         if let end = try askRegistry() { return end }
+        role.tellWithdrawal()
         do throws(MigrationFailure) {
           if let event = try incoming?.step() {
             if let end = try take(event) { return end }
             continue
           }
         } catch {
-          // What is complete waits for the registry, whatever becomes of the link.
-          guard arrivedHolds else { return try fail(error) }
+          // What is complete waits for the registry, whatever becomes of the link, if the source may know of it.
+          guard arrivedHolds, incoming?.hasSaidReady == true else { return try fail(error) }
           log.say(.warning, "\(error.text); the guest waits paused here until it is settled: \(settling)")
           incoming?.abandon(nil)
           incoming = nil
@@ -109,7 +148,8 @@ final class IncomingRole {
         } catch {
           log.sayOnce(.notice, "\(error.text); tried again every second")
         }
-        try role.signals.wait(also: -1, timeoutNanoseconds: 1_000_000_000)
+        try role.signals.wait(also: role.withdrawnDescriptor, timeoutNanoseconds: 1_000_000_000)
+        role.tellWithdrawal()
         if let outcome = signalled() { return .over(outcome) }
       }
     }
@@ -124,6 +164,7 @@ final class IncomingRole {
       }
       let registry = registryDescriptor
       interests.append(Poller.Interest(registry))
+      interests.append(Poller.Interest(role.withdrawnDescriptor))
       // A connection to the registry that broke is renewed when it is asked.
       if registry < 0, instance != nil { time = min(time, 50_000_000) }
       try role.signals.wait(also: interests, timeoutNanoseconds: time)
@@ -192,13 +233,15 @@ final class IncomingRole {
       log.status(.receiving(peer: peer))
       id = preamble.id
       try IncomingOffer(options, role.kind).check(preamble, offer)
+      // Its memory may take long.
+      incoming?.beginSilence()
       let guest: ArrivingInstance
       let manifest: Manifest
       do {
         let instance = try GuestInstance.arriving(
           options, kind: role.kind, hasEncryptedState: offer.kind == .sevES)
         self.instance = instance
-        guest = try ArrivingInstance(instance)
+        guest = try ArrivingInstance(instance, role.vendor)
         manifest = try instance.manifest()
       } catch {
         throw error as? MigrationFailure
@@ -206,6 +249,7 @@ final class IncomingRole {
       }
       self.manifest = manifest
       try guest.encryption?.check(policy: offer.policy)
+      let asked = MonotonicClock.now()
       // For a plan too: a guest of that name may be here.
       do throws(BatonError) {
         arriving = try ArrivingGuest(
@@ -214,7 +258,11 @@ final class IncomingRole {
       } catch {
         throw MigrationFailure(error)
       }
-      let facts = try guest.encryption?.facts() ?? .withoutEncryption()
+      let took = MonotonicClock.now() - asked
+      // That another one comes has said of the last one all that was left to say.
+      role.withdrawn = nil
+      var facts = try guest.encryption?.facts() ?? .withoutEncryption()
+      facts.registryNanoseconds = took
       try incoming?.accept(guest, checked(facts))
     }
 
@@ -233,6 +281,7 @@ final class IncomingRole {
         throw MigrationFailure(.protocolViolation, "a guest came that was only planned")
       }
       CrashPoint.targetMigrationReceived.reached()
+      incoming?.beginSilence()
       let began = MonotonicClock.now()
       do throws(MachineError) {
         try instance.machine.restore(state)
@@ -241,7 +290,12 @@ final class IncomingRole {
       }
       CrashPoint.targetMigrationRestored.reached()
       let took = MonotonicClock.now() - began
-      do throws(BatonError) { arrived = try waiting.arrived() } catch { throw MigrationFailure(error) }
+      switch waiting.arrived() {
+      case .arrived(let guest): arrived = consume guest
+      case .failed(let guest, let error):
+        arriving = consume guest
+        throw MigrationFailure(error)
+      }
       CrashPoint.targetMigrationArrived.reached()
       try incoming?.ready(restoreNanoseconds: took)
       log.event("arrived", id.map { [("migration", .text("\($0)"))] } ?? [])
@@ -275,12 +329,17 @@ final class IncomingRole {
     }
 
     private func released(_ refusal: Refusal?) -> End {
+      // The registry knows already.
+      arriving = nil
+      arrived = nil
       let sentence = refusal.map { " (\($0.name))" } ?? ""
       log.say(.notice, "the registry ended the arrival\(sentence); the guest stays where it was")
       log.event(
         "arrivalFailed",
         [("refusal", .text(refusal?.name ?? "")), ("text", .text("the registry ended the arrival"))])
       drop(MigrationFailure(refusal ?? .migrationCancelled, "the target's registry ended the arrival"))
+      // Only the arrival was refused: this process has nothing to give up, and waits for another guest.
+      if refusal == .migrationCancelled { return .again }
       // Who is released has to go, or is ended by the registry.
       return .over(refusal.map { .refused($0) } ?? .ended)
     }
@@ -320,14 +379,10 @@ final class IncomingRole {
       return .again
     }
 
-    /// Tells the registry that the guest does not come. A registry that is gone learns it by the next arrival.
+    /// Tells the registry that the guest does not come, until it has heard it.
     private func withdraw(_ failure: MigrationFailure) {
-      do throws(BatonError) {
-        if let guest = arriving.take() { try guest.withdraw(failure.refusal, failure.text) }
-        if let guest = arrived.take() { try guest.withdraw(failure.refusal, failure.text) }
-      } catch {
-        log.say(.warning, "the registry could not be told that the guest does not come: \(error)")
-      }
+      if let guest = arriving.take() { role.withdraw(guest.withdraw(failure.refusal, failure.text)) }
+      if let guest = arrived.take() { role.withdraw(guest.withdraw(failure.refusal, failure.text)) }
     }
 
     /// Forgets everything that was made for this source.

@@ -210,7 +210,13 @@ extension SourceRole {
   ) throws -> Next {
     let outgoing = migration.outgoing
     do throws(MigrationFailure) {
-      try outgoing.finishSending()
+      if case .unknown(let doubt) = try outgoing.finishSending() {
+        // The target has all of it; to run it here could be to run it twice.
+        log.say(
+          .error,
+          "\(doubt.text), and the guest's state does not tell; it is given up here for \(migration.host)")
+        log.event("sendFinishUnknown", [("text", .text(doubt.text))])
+      }
     } catch {
       log.say(.error, "\(error.text); the guest stays here")
       takeBack(outgoing)
@@ -316,6 +322,7 @@ extension SourceRole {
     report.pagesRemaining = 0
     report.expectedMilliseconds = 0
     report.expectedPauseMilliseconds = 0
+    report.expectedPauseMicroseconds = 0
     let stopped = Self.realTime(migration.lastInstruction)
     report.pauseMicroseconds = first.nanoseconds > stopped ? (first.nanoseconds - stopped) / 1000 : 0
     try? departed.report(report)

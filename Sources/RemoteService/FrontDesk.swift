@@ -30,6 +30,7 @@ final class FrontDesk: Sendable {
   private let listener: LocalListener
   private let rights: LocalRights
   private let limits: RemoteConfiguration.Limits
+  private let seats: LocalSeats
   private let tell: @Sendable (RemoteEvent) -> Void
   private let state = Mutex(State())
   private let wakeUp: EventDescriptor
@@ -43,6 +44,7 @@ final class FrontDesk: Sendable {
     self.listener = listener
     self.rights = rights
     self.limits = limits
+    seats = LocalSeats(limit: limits.connections, limitPerUser: limits.connectionsPerUser)
     self.tell = tell
     wakeUp = try EventDescriptor()
   }
@@ -83,6 +85,9 @@ final class FrontDesk: Sendable {
   /// Whose first line is not whole yet.
   private struct Conversation {
     let client: LocalClient
+    /// Why it is refused, whatever it asks. Told behind its line, because who is hung up on while it writes may not
+    /// read why.
+    let refusal: RemoteFault?
     var buffer = LineBuffer()
     let deadline: UInt64
   }
@@ -107,8 +112,7 @@ final class FrontDesk: Sendable {
       let held = state.withLock { $0.held.mapValues { $0.client.socket.descriptor.number } }
       let numbers = Array(held.keys)
       var interests = [
-        Poller.Interest(wakeUp.descriptor.number),
-        Poller.Interest(conversations.count < limits.connections ? listener.descriptor.number : -1),
+        Poller.Interest(wakeUp.descriptor.number), Poller.Interest(listener.descriptor.number),
       ]
       interests += conversations.map { Poller.Interest($0.client.socket.descriptor.number) }
       interests += numbers.map { Poller.Interest(held[$0] ?? -1) }
@@ -127,19 +131,28 @@ final class FrontDesk: Sendable {
   }
 
   private func accept(into conversations: inout [Conversation]) {
-    while conversations.count < limits.connections, let descriptor = try? listener.accept() {
+    // Not all at once: those who wait are looked at in between.
+    for _ in 0..<Self.acceptedAtOnce {
+      guard let descriptor = try? listener.accept() else { return }
       guard let identity = try? PeerIdentity(of: descriptor) else { continue }
-      let client = LocalClient(descriptor, uid: identity.uid)
-      let isFull = state.withLock { $0.held.count } >= limits.connections
-      guard !isFull else {
-        refuse(client, .tooManyConnections(limit: limits.connections))
-        continue
+      let seat = Result { () throws(RemoteFault) in try seats.take(identity.uid) }
+      let client = LocalClient(descriptor, uid: identity.uid, seat: try? seat.get())
+      var refusal: RemoteFault?
+      if case .failure(let fault) = seat {
+        refusal = fault
+        guard conversations.count(where: { $0.refusal != nil }) < Self.refusedAtOnce else {
+          refuse(client, fault)
+          continue
+        }
       }
-      conversations.append(
-        Conversation(
-          client: client, deadline: MonotonicClock.now() &+ UInt64(limits.line) * 1_000_000))
+      let deadline = MonotonicClock.now() &+ UInt64(limits.line) * 1_000_000
+      conversations.append(Conversation(client: client, refusal: refusal, deadline: deadline))
     }
   }
+
+  private static let acceptedAtOnce = 64
+  /// So many of those without a place are heard out.
+  private static let refusedAtOnce = 64
 
   /// Reads more of a first line; nil when that is over.
   private func goOn(
@@ -159,6 +172,7 @@ final class FrontDesk: Sendable {
       guard let bytes else { return conversation }
       if bytes.isEmpty { return nil }
       guard let line = try conversation.buffer.append(bytes) else { return conversation }
+      if let refusal = conversation.refusal { throw refusal }
       try take(LocalRequest(parsing: line), client, conversation.buffer.bytes, ask)
     } catch {
       refuse(client, error)
@@ -213,6 +227,7 @@ final class FrontDesk: Sendable {
             state.held[number] = Held(client: held.client, guest: nil, remainder: remainder)
             return false
           }
+          held.client.send(FirstLine.refusing(.malformedLine("too much follows it before it was answered")))
         }
       } catch {
         // Gone.

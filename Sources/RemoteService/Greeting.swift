@@ -8,10 +8,13 @@ struct Greeting: Sendable {
   let peer: String
   /// The first line without its line end.
   let line: [UInt8]
+  /// Keeps what comes behind the line.
+  let handler: NIOLoopBound<GreetingHandler>
 }
 
 /// The beginning of a TLS connection, until the peer's first line is there. From then on it keeps what comes until
-/// the connection is made a pipe.
+/// ``handOver()``: nothing is asked for meanwhile, but of a peer that has ended its connection everything is read that
+/// the kernel has queued.
 ///
 /// Lives on its channel's event loop.
 final class GreetingHandler: ChannelInboundHandler, RemovableChannelHandler {
@@ -26,29 +29,64 @@ final class GreetingHandler: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   private enum Phase {
-    case handshake, line, over
+    case handshake, line
+    /// The first line was there: what comes is kept.
+    case greeted
+    /// What comes is of no use, or somebody else's.
+    case over
+  }
+
+  /// How far the peer's stream is.
+  enum Ending: Hashable {
+    case open
+    /// It came to its end; the peer still takes what is sent.
+    case ended
+    /// The connection is gone.
+    case lost(reason: String)
   }
 
   private let role: Role
   private let limits: RemoteConfiguration.Limits
-  private let promise: EventLoopPromise<Greeting>
+  // A greeting keeps this handler, so neither of these is kept longer than it is needed.
+  private var promise: EventLoopPromise<Greeting>?
+  private var future: EventLoopFuture<Greeting>?
   private var phase = Phase.handshake
-  /// Whether the peer's stream has ended already.
-  private(set) var hasEnded = false
+  private var ending = Ending.open
   private var address = "the peer"
   private var name = ""
   private var buffer = LineBuffer()
   private var timer: Scheduled<Void>?
 
-  /// - Parameter promise: Gets the greeting, or the ``RemoteFault`` that ended it.
-  init(role: Role, limits: RemoteConfiguration.Limits, promise: EventLoopPromise<Greeting>) {
+  /// - Parameter loop: The one of its channel.
+  init(role: Role, limits: RemoteConfiguration.Limits, on loop: any EventLoop) {
     self.role = role
     self.limits = limits
+    let promise = loop.makePromise(of: Greeting.self)
     self.promise = promise
+    future = promise.futureResult
   }
 
-  /// What came behind the first line.
-  var remainder: [UInt8] { buffer.bytes }
+  /// Gets the greeting, or the ``RemoteFault`` that ended it; nil when somebody else has taken it.
+  func takeGreeting() -> EventLoopFuture<Greeting>? {
+    defer { future = nil }
+    return future
+  }
+
+  /// Gives away what came behind the first line, and what is known of the stream's end. From now on events are to be
+  /// taken by somebody else.
+  func handOver() -> (bytes: [UInt8], ending: Ending) {
+    phase = .over
+    return (buffer.bytes, ending)
+  }
+
+  /// The connection cannot be used.
+  func abandon(_ error: any Error) {
+    phase = .over
+    complete(.failure(error))
+  }
+
+  /// Nobody wants what comes behind the first line.
+  func discard() { phase = .over }
 
   // MARK: Events
 
@@ -57,48 +95,61 @@ final class GreetingHandler: ChannelInboundHandler, RemovableChannelHandler {
     case .connecting(let host, _): address = host
     case .accepting: address = context.channel.remoteAddress?.ipAddress ?? "the peer"
     }
-    let limit = limits.handshake
-    let peer = address
-    schedule(context, limit) { .handshakeLate(peer: peer, milliseconds: limit) }
-    if context.channel.isActive { context.read() }
+    if context.channel.isActive { begin(context) }
   }
 
-  func handlerRemoved(context: ChannelHandlerContext) { timer?.cancel() }
+  func handlerRemoved(context: ChannelHandlerContext) {
+    timer?.cancel()
+    guard phase == .handshake || phase == .line else { return }
+    phase = .over
+    complete(
+      .failure(
+        RemoteFault.linkLost(peer: address, reason: "the connection was closed before its first line")))
+  }
 
   func channelActive(context: ChannelHandlerContext) {
     context.fireChannelActive()
-    context.read()
+    begin(context)
   }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-    let bytes = unwrapInboundIn(data)
-    guard phase != .over else { return }
-    do throws(RemoteFault) {
-      guard let line = try buffer.append(bytes.readableBytesView) else { return }
-      phase = .over
-      timer?.cancel()
-      promise.succeed(Greeting(peer: name, line: line))
-    } catch {
-      fail(context, error)
+    let bytes = unwrapInboundIn(data).readableBytesView
+    switch phase {
+    case .handshake, .line:
+      do throws(RemoteFault) {
+        guard let line = try buffer.append(bytes) else { return }
+        phase = .greeted
+        timer?.cancel()
+        let handler = NIOLoopBound(self, eventLoop: context.eventLoop)
+        complete(.success(Greeting(peer: name, line: line, handler: handler)))
+      } catch {
+        fail(context, error)
+      }
+    case .greeted: buffer.keep(bytes)
+    case .over: break
     }
   }
 
   func channelReadComplete(context: ChannelHandlerContext) {
-    if phase != .over { context.read() }
+    switch phase {
+    case .handshake, .line: context.read()
+    case .greeted, .over: break
+    }
   }
 
   func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
     switch event {
     case TLSUserEvent.handshakeCompleted(let negotiated): completeHandshake(context, negotiated)
     case ChannelEvent.inputClosed:
-      hasEnded = true
+      if phase == .greeted, ending == .open { ending = .ended }
       fail(context, .linkLost(peer: address, reason: "it ended the stream before its first line"))
     case _: context.fireUserInboundEventTriggered(event)
     }
   }
 
   func errorCaught(context: ChannelHandlerContext, error: any Error) {
-    guard phase != .over else { return }
+    if phase == .greeted { ending = .lost(reason: TLSFailure.reason(of: error)) }
+    guard phase == .handshake || phase == .line else { return }
     let side: TLSFailure.Side
     switch role {
     case .connecting(let host, _): side = .connecting(to: host)
@@ -112,11 +163,25 @@ final class GreetingHandler: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   func channelInactive(context: ChannelHandlerContext) {
+    if phase == .greeted {
+      // Told behind what came before.
+      if case .lost = ending { return }
+      ending = .lost(reason: "it closed the connection")
+      return
+    }
     fail(context, .linkLost(peer: address, reason: "it closed the connection before its first line"))
     context.fireChannelInactive()
   }
 
   // MARK: Steps
+
+  /// There is a TCP connection.
+  private func begin(_ context: ChannelHandlerContext) {
+    let limit = limits.handshake
+    let peer = address
+    schedule(context, limit) { .handshakeLate(peer: peer, milliseconds: limit) }
+    context.read()
+  }
 
   private func completeHandshake(_ context: ChannelHandlerContext, _ negotiated: String?) {
     guard phase == .handshake else { return }
@@ -170,7 +235,7 @@ final class GreetingHandler: ChannelInboundHandler, RemovableChannelHandler {
     timer?.cancel()
     timer = context.eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(Int64(milliseconds))) {
       [weak self] in
-      guard let self, phase != .over else { return }
+      guard let self, phase == .handshake || phase == .line else { return }
       refuse(context, fault(), isHandshaken: phase == .line)
     }
   }
@@ -185,10 +250,16 @@ final class GreetingHandler: ChannelInboundHandler, RemovableChannelHandler {
   }
 
   private func fail(_ context: ChannelHandlerContext, _ fault: RemoteFault) {
-    guard phase != .over else { return }
+    guard phase == .handshake || phase == .line else { return }
     phase = .over
     timer?.cancel()
-    promise.fail(fault)
+    complete(.failure(fault))
     Transport.close(context.channel)
+  }
+
+  private func complete(_ result: Result<Greeting, any Error>) {
+    let promise = promise
+    self.promise = nil
+    promise?.completeWith(result)
   }
 }

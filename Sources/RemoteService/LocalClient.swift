@@ -4,10 +4,13 @@ import LinuxOS
 final class LocalClient: Sendable {
   let socket: StreamSocket
   let uid: UInt32
+  /// Its place among the connections; nil when it gets none.
+  let seat: LocalSeats.Seat?
 
-  init(_ descriptor: consuming OwnedDescriptor, uid: UInt32) {
+  init(_ descriptor: consuming OwnedDescriptor, uid: UInt32, seat: LocalSeats.Seat? = nil) {
     socket = StreamSocket(adopting: descriptor)
     self.uid = uid
+    self.seat = seat
   }
 
   /// Sends one line; it fits into the socket, which is empty. A client that is gone gets none.

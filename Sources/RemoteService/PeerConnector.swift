@@ -25,9 +25,9 @@ final class PeerConnector: Sendable {
     to host: HostAddress, _ request: PeerRequest, opened: @escaping @Sendable (any Channel) -> Void
   ) -> EventLoopFuture<PeerLink> {
     let loop = group.next()
-    let greeting = loop.makePromise(of: Greeting.self)
     let context = certificates.current.client
     let limits = limits
+    // A name may have several addresses: each gets a channel, and the first that connects is kept.
     let result = ClientBootstrap(group: loop)
       .connectTimeout(.milliseconds(Int64(limits.connect)))
       .channelInitializer { channel in
@@ -39,19 +39,20 @@ final class PeerConnector: Sendable {
           try channel.pipeline.syncOperations.addHandlers([
             TransportHandler(), tls,
             GreetingHandler(
-              role: .connecting(to: host.host, line: request.line), limits: limits, promise: greeting),
+              role: .connecting(to: host.host, line: request.line), limits: limits, on: channel.eventLoop),
           ])
         }
       }
       .connect(host: host.host, port: Int(host.port))
     return result.hop(to: loop)
-      .flatMapErrorThrowing { error in
-        let fault = Self.fault(error, host, limits)
-        greeting.fail(fault)
-        throw fault
-      }
+      .flatMapErrorThrowing { throw Self.fault($0, host, limits) }
       .flatMap { channel in
-        greeting.futureResult.map { PeerLink(channel: channel, greeting: $0) }
+        let greeter = try? channel.pipeline.syncOperations.handler(type: GreetingHandler.self)
+        guard let greeting = greeter?.takeGreeting() else {
+          return loop.makeFailedFuture(
+            RemoteFault.linkLost(peer: host.host, reason: "it closed the connection at once"))
+        }
+        return greeting.map { PeerLink(channel: channel, greeting: $0) }
       }
   }
 

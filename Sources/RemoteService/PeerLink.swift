@@ -10,7 +10,8 @@ struct PeerLink: Sendable {
 
   /// Writes one line and closes.
   func answer(_ line: [UInt8]) {
-    channel.eventLoop.execute { [channel] in
+    channel.eventLoop.execute { [channel, greeting] in
+      greeting.handler.value.discard()
       channel.writeAndFlush(channel.allocator.buffer(bytes: line), promise: nil)
       Transport.close(channel)
     }
@@ -18,7 +19,10 @@ struct PeerLink: Sendable {
 
   /// Ends the connection.
   func close() {
-    channel.eventLoop.execute { [channel] in Transport.close(channel) }
+    channel.eventLoop.execute { [channel, greeting] in
+      greeting.handler.value.discard()
+      Transport.close(channel)
+    }
   }
 
   /// Makes the connection and a local VMM's socket the two ends of a pipe. On the connection's event loop.
@@ -34,31 +38,34 @@ struct PeerLink: Sendable {
     loop.preconditionInEventLoop()
     let pipe = Pipe(peer: greeting.peer, ended: ended)
     let ends = pipe.makeEnds(idleMilliseconds: idleMilliseconds)
-    do {
-      let operations = channel.pipeline.syncOperations
-      let greeter = try operations.handler(type: GreetingHandler.self)
-      try operations.addHandler(ends.peer, position: .after(greeter))
-      let local = NIOLoopBound(ends.local, eventLoop: loop)
-      let descriptor = try client.socket.descriptor.duplicate()
-      ClientBootstrap(group: loop)
-        .channelInitializer { channel in
-          channel.eventLoop.makeCompletedFuture {
-            try Transport.apply(toLocal: channel)
-            try channel.pipeline.syncOperations.addHandler(local.value)
-          }
-        }
-        .withConnectedSocket(descriptor.release()).assumeIsolated().whenComplete { result in
-          switch result {
-          case .success:
-            let fromPeer = greeter.remainder
-            let hasEnded = greeter.hasEnded
-            operations.removeHandler(greeter, promise: nil)
-            pipe.begin(fromLocal: remainder, fromPeer: fromPeer, peerEnded: hasEnded)
-          case .failure: pipe.fail(.local, .lost("its socket cannot be watched"))
-          }
-        }
+    let operations = channel.pipeline.syncOperations
+    let greeter = greeting.handler.value
+    // A connection that is gone takes no handler. What came before is delivered all the same.
+    try? operations.addHandler(ends.peer, position: .after(greeter))
+    // Before the local socket is read.
+    ends.local.pass(on: remainder)
+    let local = NIOLoopBound(ends.local, eventLoop: loop)
+    let descriptor: OwnedDescriptor
+    do throws(SystemError) {
+      descriptor = try client.socket.descriptor.duplicate()
     } catch {
-      pipe.fail(.local, .lost(TLSFailure.reason(of: error)))
+      pipe.fail(.local, .lost("\(error)"))
+      return
     }
+    ClientBootstrap(group: loop)
+      .channelInitializer { channel in
+        channel.eventLoop.makeCompletedFuture {
+          try Transport.apply(toLocal: channel)
+          try channel.pipeline.syncOperations.addHandler(local.value)
+        }
+      }
+      .withConnectedSocket(descriptor.release()).assumeIsolated().whenComplete { result in
+        let (bytes, ending) = greeter.handOver()
+        operations.removeHandler(greeter, promise: nil)
+        switch result {
+        case .success: pipe.begin(fromPeer: bytes, ending)
+        case .failure: pipe.fail(.local, .lost("its socket cannot be watched"))
+        }
+      }
   }
 }

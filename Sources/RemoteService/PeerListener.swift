@@ -54,9 +54,10 @@ final class PeerListener: Sendable {
   }
 
   private func prepare(_ channel: any Channel) throws {
-    let greeting = channel.eventLoop.makePromise(of: Greeting.self)
     let address = channel.remoteAddress?.ipAddress ?? "a peer"
-    greeting.futureResult.whenComplete { [tell, serve] result in
+    let greeter = GreetingHandler(
+      role: .accepting(allowed: allowed), limits: limits, on: channel.eventLoop)
+    greeter.takeGreeting()?.whenComplete { [tell, serve] result in
       switch result {
       case .success(let greeting): serve(PeerLink(channel: channel, greeting: greeting))
       case .failure(let error):
@@ -66,11 +67,10 @@ final class PeerListener: Sendable {
     do {
       try Transport.apply(to: channel, idleMilliseconds: limits.idle)
       try channel.pipeline.syncOperations.addHandlers([
-        TransportHandler(), NIOSSLServerHandler(context: certificates.current.server),
-        GreetingHandler(role: .accepting(allowed: allowed), limits: limits, promise: greeting),
+        TransportHandler(), NIOSSLServerHandler(context: certificates.current.server), greeter,
       ])
     } catch {
-      greeting.fail(error)
+      greeter.abandon(error)
       throw error
     }
   }

@@ -31,15 +31,19 @@ final class Pipe {
     return (local, remote)
   }
 
-  /// Begins to carry, with what came already.
-  ///
-  /// - Parameter peerEnded: Whether the end of the peer's stream came already.
-  func begin(fromLocal: [UInt8], fromPeer: [UInt8], peerEnded: Bool) {
+  /// Begins to carry, behind what came from the peer before.
+  func begin(fromPeer bytes: [UInt8], _ ending: GreetingHandler.Ending) {
     guard ends.count == 2 else { return }
     let (local, remote) = (ends[0], ends[1])
-    local.begin(with: fromLocal)
-    remote.begin(with: fromPeer)
-    if peerEnded { remote.endInput() }
+    remote.pass(on: bytes)
+    local.begin()
+    switch ending {
+    case .open: remote.begin()
+    case .ended:
+      remote.begin()
+      remote.endInput()
+    case .lost(let reason): fail(.peer, .lost(reason))
+    }
   }
 
   /// A direction of an end is over, properly.

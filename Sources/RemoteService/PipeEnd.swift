@@ -37,18 +37,21 @@ final class PipeEnd: ChannelDuplexHandler {
 
   // MARK: Carrying
 
-  /// Begins to read, behind bytes that came before.
-  func begin(with bytes: [UInt8]) {
+  /// Gives the partner bytes that this end got before there was a pipe.
+  func pass(on bytes: [UInt8]) {
+    guard !bytes.isEmpty else { return }
+    byteCount += UInt64(bytes.count)
+    partner?.write(ByteBuffer(bytes: bytes))
+    partner?.flush()
+  }
+
+  /// Begins to read.
+  func begin() {
     guard let context, context.channel.isActive else {
       lose("the connection ended at once")
       return
     }
     if side == .peer { watchIdleness(context) }
-    if !bytes.isEmpty {
-      byteCount += UInt64(bytes.count)
-      partner?.write(context.channel.allocator.buffer(bytes: bytes))
-      partner?.flush()
-    }
     readMore()
   }
 

@@ -18,6 +18,11 @@ struct RegistryClient: RegistryQuestions {
     }
   }
 
+  func destination(of migration: String) throws(RemoteFault) -> HostAddress? {
+    let reply: DepartureReply = try ask(.departure, MigrationQuestion(id: migration))
+    return reply.host.flatMap { HostAddress(parsing: $0) }
+  }
+
   func arrival(of migration: String) throws(RemoteFault) -> ArrivalState {
     let reply: ArrivalReply = try ask(.arrival, MigrationQuestion(id: migration))
     return reply.state
@@ -81,11 +86,17 @@ struct RegistryClient: RegistryQuestions {
     }
   }
 
-  /// An error reply as a fault: the registry's own reason where it has one.
+  /// An error reply as a fault: with the registry's own reason where it has one, else with the error's name.
   private static func fault(_ name: String, _ parameters: JSONParameters) -> RemoteFault {
     let failure = CommandFailure(errorName: name, parameters: parameters)
-    let short = name.split(separator: ".").last.map { String($0) } ?? name
-    let refusal = short.prefix(1).lowercased() + short.dropFirst()
+    let refusal: String
+    switch try? RegistryError(name: name, parameters: parameters) {
+    case .migrationRefused(let reason): refusal = reason.refusal.name
+    case .refusedByRegistry(let reason): refusal = reason.refusal.name
+    case _:
+      let short = name.split(separator: ".").last ?? "registryRefused"
+      refusal = short.prefix(1).lowercased() + short.dropFirst()
+    }
     return .registryRefused(refusal: refusal, sentence: "\(failure.whatFailed): \(failure.cause)")
   }
 }

@@ -39,8 +39,10 @@ public struct RemoteConfiguration: Sendable {
     public var idle: UInt32 = 10_000
     /// For an answer of the own registry, in milliseconds.
     public var registry: UInt32 = 10_000
-    /// Connections of each kind at one time.
+    /// Connections of each kind, local ones and those of peers, at one time.
     public var connections = 256
+    /// Local connections of one user at one time.
+    public var connectionsPerUser = 192
 
     /// The defaults.
     public init() {}

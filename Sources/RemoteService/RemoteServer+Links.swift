@@ -56,16 +56,20 @@ extension RemoteServer {
           link.channel.allocator.buffer(bytes: FirstLine.line("ok")), promise: nil)
         carry(link, client, remainder, guest, isIncoming: true)
       case .departure(let migration):
-        tellPeer(link, "departure") { registry throws(RemoteFault) in
-          try registry.departure(of: migration).words
+        tellPeer(link, "departure") { server throws(RemoteFault) in
+          try server.registry.departure(of: migration).words
         }
       case .arrival(let migration):
-        tellPeer(link, "arrival") { registry throws(RemoteFault) in
-          [try registry.arrival(of: migration).rawValue]
+        tellPeer(link, "arrival") { server throws(RemoteFault) in
+          [try server.registry.arrival(of: migration).rawValue]
         }
       case .settle(let guest, let migration, let receipt):
-        tellPeer(link, "settle") { registry throws(RemoteFault) in
-          [try registry.settle(guest: guest, migration: migration, receipt: receipt).rawValue]
+        tellPeer(link, "settle") { server throws(RemoteFault) in
+          [try server.registry.settle(guest: guest, migration: migration, receipt: receipt).rawValue]
+        }
+      case .confirm(let guest, let migration):
+        tellPeer(link, "confirm") { server throws(RemoteFault) in
+          try server.settleWhereItWent(guest: guest, migration: migration)
         }
       }
     } catch {
@@ -81,7 +85,9 @@ extension RemoteServer {
     pipes.add(1, ordering: .relaxed)
     tell(.linked(guest: guest, peer: peer, isIncoming: isIncoming))
     link.join(client, remainder: remainder, idleMilliseconds: configuration.limits.idle) {
-      [self] fault, sent, received in
+      [self, seat = client.seat] fault, sent, received in
+      // Kept until here.
+      withExtendedLifetime(seat) {}
       pipes.subtract(1, ordering: .relaxed)
       tell(.ended(guest: guest, peer: peer, sent: sent, received: received, fault))
     }
@@ -89,14 +95,14 @@ extension RemoteServer {
 
   // MARK: Attempts that may be given up
 
-  private func begin(_ number: UInt64) { state.withLock { $0.attempts[number] = .some(nil) } }
+  private func begin(_ number: UInt64) { state.withLock { $0.attempts[number] = [] } }
 
   private func end(_ number: UInt64) { state.withLock { _ = $0.attempts.removeValue(forKey: number) } }
 
   private func opened(_ channel: any Channel, for number: UInt64) {
     let isWanted = state.withLock { state in
       guard state.attempts[number] != nil else { return false }
-      state.attempts[number] = channel
+      state.attempts[number]?.append(channel)
       return true
     }
     if !isWanted { channel.close(promise: nil) }
@@ -104,7 +110,7 @@ extension RemoteServer {
 
   /// Who asked for a connection went away.
   func giveUp(_ number: UInt64) {
-    let channel = state.withLock { $0.attempts.removeValue(forKey: number) }
-    channel??.close(promise: nil)
+    let channels = state.withLock { $0.attempts.removeValue(forKey: number) }
+    for channel in channels ?? [] { channel.close(promise: nil) }
   }
 }

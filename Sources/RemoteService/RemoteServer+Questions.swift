@@ -27,13 +27,13 @@ extension RemoteServer {
   /// Answers a peer's question with what the registry says, from a thread that may wait.
   func tellPeer(
     _ link: PeerLink, _ verb: String,
-    _ body: @escaping @Sendable (any RegistryQuestions) throws(RemoteFault) -> [String]
+    _ body: @escaping @Sendable (RemoteServer) throws(RemoteFault) -> [String]
   ) {
-    questions.submit { [weak self] state in
+    peerQuestions.submit { [weak self] state in
       guard let self else { return }
       do throws(RemoteFault) {
         guard case .active = state else { throw .stopping }
-        let words = try body(registry)
+        let words = try body(self)
         link.answer(FirstLine.line((["ok"] + words).joined(separator: " ")))
         // The first word only: what may follow it is a secret.
         tell(.answered(verb: verb, peer: link.greeting.peer, answer: words.first ?? ""))
@@ -44,17 +44,39 @@ extension RemoteServer {
     }
   }
 
-  /// At the target: asks the source whether it gave the guest up, and if so settles here with its receipt.
+  /// At the target: asks the source whether it gave the guest up, and if so settles here with its receipt and lets the
+  /// source know.
   ///
-  /// That it kept the guest is only said: ending an arrival for it is an operator's word.
+  /// Says what the source answered, and how far the guest is here then. That the source kept the guest is only said:
+  /// ending an arrival for it is an operator's word.
   func settleFromHere(
     _ host: HostAddress, guest: String, migration: String
   ) throws(RemoteFault) -> String {
     let departure = try DepartureAnswer(words: try askPeer(host, .departure(migration: migration)))
-    if case .departed(let receipt?) = departure {
-      _ = try registry.settle(guest: guest, migration: migration, receipt: receipt)
+    guard case .departed(let receipt?) = departure else {
+      return "\(departure.word) \(try registry.arrival(of: migration).rawValue)"
     }
-    return departure.word
+    let arrival = try registry.settle(guest: guest, migration: migration, receipt: receipt)
+    let words = "\(departure.word) \(arrival.rawValue)"
+    guard arrival == .running else { return words }
+    do throws(RemoteFault) {
+      let known = try askPeer(host, .confirm(guest: guest, migration: migration))
+      return known == ["departed", "running"] ? words : "\(words) unconfirmed"
+    } catch {
+      // The guest runs here whether the source knows or not.
+      tell(.refused(error, by: host.description))
+      return "\(words) unconfirmed"
+    }
+  }
+
+  /// At the source: somebody says that the guest runs at the target. No peer's word is taken for that: the host that
+  /// the own registry knows as the target is asked.
+  func settleWhereItWent(guest: String, migration: String) throws(RemoteFault) -> [String] {
+    guard let host = try registry.destination(of: migration) else {
+      return [try registry.departure(of: migration).word, ArrivalState.unknown.rawValue]
+    }
+    return try settleThere(host, guest: guest, migration: migration)
+      .split(separator: " ").map { String($0) }
   }
 
   /// At the source: hands the receipt over if there is one, and says how far both sides are.

@@ -13,6 +13,8 @@ public final class RemoteServer: Sendable {
   let tell: @Sendable (RemoteEvent) -> Void
   private let group: MultiThreadedEventLoopGroup
   let questions: NIOThreadPool
+  /// For those of peers: an operator's may wait for one of them.
+  let peerQuestions: NIOThreadPool
   let registry: any RegistryQuestions
   private let certificates: CertificateStore
   let desk: FrontDesk
@@ -22,8 +24,8 @@ public final class RemoteServer: Sendable {
 
   struct State {
     var listeners: [any Channel] = []
-    /// Connections that are being made, by the number of who asked; nil as long as there is none yet.
-    var attempts: [UInt64: (any Channel)?] = [:]
+    /// Connections that are being made, by the number of who asked: one for each address that is tried.
+    var attempts: [UInt64: [any Channel]] = [:]
     var isStopped = false
   }
 
@@ -71,6 +73,8 @@ public final class RemoteServer: Sendable {
     group = MultiThreadedEventLoopGroup(numberOfThreads: configuration.threads)
     questions = NIOThreadPool(numberOfThreads: 4)
     questions.start()
+    peerQuestions = NIOThreadPool(numberOfThreads: 4)
+    peerQuestions.start()
     connector = PeerConnector(group: group, certificates: certificates, limits: configuration.limits)
     try listen(&passed)
   }
@@ -147,6 +151,7 @@ public final class RemoteServer: Sendable {
     for listener in listeners { try? listener.close().wait() }
     try? group.syncShutdownGracefully()
     try? questions.syncShutdownGracefully()
+    try? peerQuestions.syncShutdownGracefully()
   }
 
   // MARK: Local requests

@@ -28,6 +28,7 @@ extension BatonRemote {
     settings.limits.idle = idleMs
     settings.limits.registry = registryMs
     settings.limits.connections = maximumConnections
+    settings.limits.connectionsPerUser = maximumPerUser
     return settings
   }
 

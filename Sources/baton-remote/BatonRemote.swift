@@ -49,6 +49,8 @@ struct BatonRemote: ParsableCommand {
   var registryMs: UInt32 = 10_000
   @Option(help: "Connections of each kind at one time.")
   var maximumConnections = 256
+  @Option(help: "Connections of one user to the socket at one time.")
+  var maximumPerUser = 192
   @Option(help: "Threads that carry guests; each migration lives on one.")
   var threads = 2
   @Flag(help: "Log warnings and errors only.")
@@ -57,6 +59,7 @@ struct BatonRemote: ParsableCommand {
   func validate() throws {
     guard (1...64).contains(threads) else { throw ValidationError("--threads is from 1 to 64") }
     guard maximumConnections > 0 else { throw ValidationError("--maximum-connections is at least 1") }
+    guard maximumPerUser > 0 else { throw ValidationError("--maximum-per-user is at least 1") }
     guard [connectMs, handshakeMs, lineMs, idleMs, registryMs].allSatisfy({ (1...3_600_000).contains($0) })
     else { throw ValidationError("a time is from 1 ms to an hour") }
   }
@@ -78,9 +81,11 @@ struct BatonRemote: ParsableCommand {
       log.failed("\(error)")
       throw ExitCode.failure
     }
+    log.ready(server.status)
     ServiceManager.ready(status: server.status)
-    Self.sayReady()
+    if !ServiceManager.isListening { Self.sayReady() }
     try serve(server, signals)
+    log.stopping()
     // What is open ends with the process: to the peers the link is lost, which is the truth.
     ServiceManager.stopping()
   }

@@ -1,4 +1,5 @@
 import RegistryInterface
+import Synchronization
 import Testing
 
 @testable import RemoteService
@@ -16,12 +17,58 @@ extension SidecarTests {
       let sourceRegistry = ScriptedRegistry(departure: .departed(try receipt()))
       let targetRegistry = ScriptedRegistry()
       let source = try RunningSidecar(.south, registry: sourceRegistry)
-      let target = try RunningSidecar(.north, registry: targetRegistry)
+      let target = try RunningSidecar(.south, registry: targetRegistry)
+      sourceRegistry.target.withLock { $0 = HostAddress(host: "localhost", port: target.port) }
       let operatorLine = try target.client("departure localhost:\(source.port) vm1 \(id)").line()
-      #expect(operatorLine == "ok departed")
-      #expect(sourceRegistry.calls == [.departure(id)])
-      #expect(targetRegistry.calls == [.settle(guest: "vm1", migration: id, receipt: hex)])
+      #expect(operatorLine == "ok departed running")
+      // The source has asked the target itself before it believed that.
+      #expect(
+        sourceRegistry.calls == [.departure(id), .departure(id), .confirm(guest: "vm1", migration: id)])
+      let settled = ScriptedRegistry.Call.settle(guest: "vm1", migration: id, receipt: hex)
+      #expect(targetRegistry.calls == [settled, settled])
       for event in source.told + target.told { #expect(!"\(event)".contains(hex)) }
+    }
+
+    @Test("at the target: nobody is told that the guest runs while its VMM has not said so")
+    func arrivedOnly() throws {
+      let sourceRegistry = ScriptedRegistry(departure: .departed(try receipt()))
+      let targetRegistry = ScriptedRegistry(settled: .arrived)
+      let source = try RunningSidecar(.south, registry: sourceRegistry)
+      let target = try RunningSidecar(.north, registry: targetRegistry)
+      #expect(
+        try target.client("departure localhost:\(source.port) vm1 \(id)").line() == "ok departed arrived")
+      #expect(sourceRegistry.calls == [.departure(id)])
+    }
+
+    @Test("at the target, and says so when the source could not be told")
+    func unconfirmed() throws {
+      let sourceRegistry = ScriptedRegistry(
+        departure: .departed(try receipt()),
+        refusingToConfirm: .registryRefused(refusal: "settling", sentence: "it was asked too early"))
+      let source = try RunningSidecar(.south, registry: sourceRegistry)
+      let target = try RunningSidecar(.south, registry: ScriptedRegistry())
+      sourceRegistry.target.withLock { $0 = HostAddress(host: "localhost", port: target.port) }
+      #expect(
+        try target.client("departure localhost:\(source.port) vm1 \(id)").line()
+          == "ok departed running unconfirmed")
+      #expect(try target.fault().refusal == "settling")
+    }
+
+    @Test(
+      "nothing at the source for a host that says the guest runs, when it is not with the host that it went to"
+    )
+    func liar() throws {
+      let sourceRegistry = ScriptedRegistry(departure: .departed(try receipt()))
+      let source = try RunningSidecar(.south, registry: sourceRegistry)
+      let truth = try RunningSidecar(.south, registry: ScriptedRegistry(settled: .arrived))
+      sourceRegistry.target.withLock { $0 = HostAddress(host: "localhost", port: truth.port) }
+      let liar = try RawPeer(port: source.port, sending: "confirm vm1 \(id)\n")
+      #expect(liar.answer() == "ok departed arrived\n")
+      #expect(sourceRegistry.calls == [.departure(id)])
+      sourceRegistry.target.withLock { $0 = nil }
+      let again = try RawPeer(port: source.port, sending: "confirm vm1 \(id)\n")
+      #expect(again.answer() == "ok departed unknown\n")
+      #expect(sourceRegistry.calls == [.departure(id), .departure(id)])
     }
 
     @Test(
@@ -32,8 +79,9 @@ extension SidecarTests {
       let source = try RunningSidecar(.south, registry: ScriptedRegistry(departure: answer))
       let target = try RunningSidecar(.north, registry: targetRegistry)
       #expect(
-        try target.client("departure localhost:\(source.port) vm1 \(id)").line() == "ok \(answer.word)")
-      #expect(targetRegistry.calls == [])
+        try target.client("departure localhost:\(source.port) vm1 \(id)").line()
+          == "ok \(answer.word) unknown")
+      #expect(targetRegistry.calls == [.arrival(id)])
     }
 
     @Test("at the source: the receipt goes to the target's registry, which is confirmed when it runs")

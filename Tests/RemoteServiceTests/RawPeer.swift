@@ -66,5 +66,8 @@ final class RawPeer {
   /// The first line that came; nil when the connection ended without one.
   func answer() -> String? { try? received.wait() }
 
+  /// Sends more; a connection that is gone takes nothing.
+  func send(_ bytes: [UInt8]) { channel.writeAndFlush(ByteBuffer(bytes: bytes), promise: nil) }
+
   func close() { channel.close(promise: nil) }
 }

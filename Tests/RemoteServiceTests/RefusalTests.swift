@@ -218,6 +218,43 @@ extension SidecarTests {
       #expect(try waiting.line().hasPrefix("error malformedRecord "))
     }
 
+    @Test("of a user who has as many connections as one user may, until one of them ends")
+    func tooManyOfUser() throws {
+      let sidecar = try RunningSidecar { $0.limits.connectionsPerUser = 3 }
+      var waiting = try (1...3).map { try sidecar.client("await vm\($0)") }
+      for client in waiting { #expect(try client.line() == "waiting") }
+      let line = try sidecar.client("await vm4").line()
+      #expect(
+        line.hasPrefix("error quotaExceeded user \(ThisProcess.effectiveUser) has 3 connections open already")
+      )
+      #expect(
+        try sidecar.fault() == .tooManyConnectionsOfUser(uid: ThisProcess.effectiveUser, limit: 3))
+      waiting.removeFirst()
+      #expect(try answer(sidecar, "await vm4", other: "error quotaExceeded") == "waiting")
+    }
+
+    @Test("counts a guest on its way for as long as it is")
+    func carriedOnesCount() throws {
+      let source = try RunningSidecar(.north) { $0.limits.connectionsPerUser = 1 }
+      let target = try RunningSidecar { $0.limits.connections = 1 }
+      var pair: (sender: LocalProbe, receiver: LocalProbe)? = try LinkedVMMs.link(source, target, "vm1")
+      #expect(try source.client("await vm2").line().hasPrefix("error quotaExceeded user "))
+      #expect(try target.client("await vm2").line().hasPrefix("error quotaExceeded 1 connections"))
+      withExtendedLifetime(pair) {}
+      pair = nil
+      #expect(try answer(source, "await vm2", other: "error quotaExceeded") == "waiting")
+      #expect(try answer(target, "await vm2", other: "error quotaExceeded") == "waiting")
+    }
+
+    /// Asks until the answer is another one, ten seconds at most: that a client is gone is noticed by another thread.
+    private func answer(_ sidecar: RunningSidecar, _ line: String, other: String) throws -> String {
+      let end = MonotonicClock.now() &+ 10_000_000_000
+      while true {
+        let answer = try sidecar.client(line).line()
+        if !answer.hasPrefix(other) || MonotonicClock.now() > end { return answer }
+      }
+    }
+
     @Test("of a user without the right")
     func rights() throws {
       let rights = LocalRights(users: [4711], adminGroup: nil)

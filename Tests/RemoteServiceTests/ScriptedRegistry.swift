@@ -12,18 +12,25 @@ final class ScriptedRegistry: RegistryQuestions {
     case confirm(guest: String, migration: String)
   }
 
+  /// Where its guest went to.
+  let target = Mutex<HostAddress?>(nil)
   private let departureAnswer: DepartureAnswer
   private let arrivalAnswer: ArrivalState
+  private let settled: ArrivalState
   private let refusal: RemoteFault?
+  private let confirmRefusal: RemoteFault?
   private let list = Mutex<[Call]>([])
 
   init(
     departure: DepartureAnswer = .unknown, arrival: ArrivalState = .unknown,
-    refusing refusal: RemoteFault? = nil
+    settled: ArrivalState = .running, refusing refusal: RemoteFault? = nil,
+    refusingToConfirm confirmRefusal: RemoteFault? = nil
   ) {
     departureAnswer = departure
     arrivalAnswer = arrival
+    self.settled = settled
     self.refusal = refusal
+    self.confirmRefusal = confirmRefusal
   }
 
   var calls: [Call] { list.withLock { $0 } }
@@ -38,6 +45,8 @@ final class ScriptedRegistry: RegistryQuestions {
     return departureAnswer
   }
 
+  func destination(of migration: String) throws(RemoteFault) -> HostAddress? { target.withLock { $0 } }
+
   func arrival(of migration: String) throws(RemoteFault) -> ArrivalState {
     try note(.arrival(migration))
     return arrivalAnswer
@@ -45,10 +54,11 @@ final class ScriptedRegistry: RegistryQuestions {
 
   func settle(guest: String, migration: String, receipt: ReceiptText) throws(RemoteFault) -> ArrivalState {
     try note(.settle(guest: guest, migration: migration, receipt: receipt.hex))
-    return .running
+    return settled
   }
 
   func confirm(guest: String, migration: String) throws(RemoteFault) {
     try note(.confirm(guest: guest, migration: migration))
+    if let confirmRefusal { throw confirmRefusal }
   }
 }

@@ -8,6 +8,8 @@ enum PeerRequest: Hashable, Sendable {
   case arrival(migration: String)
   /// Here is the receipt. Told to the target.
   case settle(guest: String, migration: String, ReceiptText)
+  /// The guest runs at the target: see for yourself. Told to the source.
+  case confirm(guest: String, migration: String)
 
   /// - Parameter line: Without its line end.
   init(parsing line: [UInt8]) throws(RemoteFault) {
@@ -20,8 +22,10 @@ enum PeerRequest: Hashable, Sendable {
       guard let receipt = ReceiptText(hex: words[3]) else { throw .malformedLine("that is no receipt") }
       self = .settle(
         guest: try FirstLine.guest(words[1]), migration: try FirstLine.migration(words[2]), receipt)
+    case ("confirm", 3):
+      self = .confirm(guest: try FirstLine.guest(words[1]), migration: try FirstLine.migration(words[2]))
     case (_, _):
-      throw .malformedLine("it is none of migrate, departure, arrival and settle with its words")
+      throw .malformedLine("it is none of migrate, departure, arrival, settle and confirm with its words")
     }
   }
 
@@ -33,6 +37,7 @@ enum PeerRequest: Hashable, Sendable {
     case .arrival(let migration): FirstLine.line("arrival \(migration)")
     case .settle(let guest, let migration, let receipt):
       FirstLine.line("settle \(guest) \(migration) \(receipt.hex)")
+    case .confirm(let guest, let migration): FirstLine.line("confirm \(guest) \(migration)")
     }
   }
 }

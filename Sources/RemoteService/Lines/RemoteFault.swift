@@ -1,3 +1,5 @@
+import BatonWire
+
 /// Why the sidecar did not do what it was asked, or stopped doing it.
 ///
 /// Each case has the name of a refusal, which travels in answers, a sentence, and what to do. Where a guest stands is
@@ -15,6 +17,8 @@ public enum RemoteFault: Error, Hashable, Sendable {
   case userNotAllowed(uid: UInt32, verb: String)
   /// So many connections are open already.
   case tooManyConnections(limit: Int)
+  /// This user has so many connections open already.
+  case tooManyConnectionsOfUser(uid: UInt32, limit: Int)
   /// Another VMM waits for this guest.
   case secondWaiter(guest: String)
   // Reaching the peer
@@ -69,7 +73,7 @@ extension RemoteFault {
     case .malformedLine, .lineTooLong: "malformedRecord"
     case .lineLate: "deadlinePassed"
     case .userNotAllowed: "wrongPeer"
-    case .tooManyConnections: "quotaExceeded"
+    case .tooManyConnections, .tooManyConnectionsOfUser: "quotaExceeded"
     case .secondWaiter: "secondSuccessor"
     case .unreachable, .connectLate, .handshakeLate, .tlsFailed, .stopping: "remoteUnreachable"
     case .certificateMissing, .certificateRejected, .ownCertificateRejected, .ownCertificateUnusable:
@@ -92,6 +96,7 @@ extension RemoteFault {
     case .lineLate: "lineLate"
     case .userNotAllowed: "userNotAllowed"
     case .tooManyConnections: "tooManyConnections"
+    case .tooManyConnectionsOfUser: "tooManyConnectionsOfUser"
     case .secondWaiter: "secondWaiter"
     case .unreachable: "unreachable"
     case .connectLate: "connectLate"
@@ -119,7 +124,12 @@ extension RemoteFault {
 
 extension RemoteFault: CustomStringConvertible {
   /// What was attempted, why it failed, and what to do: one sentence.
-  public var description: String {
+  ///
+  /// Names and reasons in it come from peers, from operators and by way of the registry from VMMs. Nothing in them moves
+  /// a terminal's cursor or begins another line of a log.
+  public var description: String { PeerText.visible(sentence, limit: FirstLine.limit) }
+
+  private var sentence: String {
     switch self {
     case .malformedLine(let what):
       "the first line is not understood: \(what); compare the versions of the programs on both hosts"
@@ -130,7 +140,10 @@ extension RemoteFault: CustomStringConvertible {
       "user \(uid) may not ask for '\(verb)' here; use root, or name the user with --user or a group with "
         + "--admin-group"
     case .tooManyConnections(let limit):
-      "\(limit) connections are open already; try again when some have ended"
+      "\(limit) connections are open already; try again when some have ended, or raise --maximum-connections"
+    case .tooManyConnectionsOfUser(let uid, let limit):
+      "user \(uid) has \(limit) connections open already; try again when some have ended, or raise "
+        + "--maximum-per-user"
     case .secondWaiter(let guest):
       "another VMM waits for guest \(guest) here already; end it, or let the guest come to it"
     case .unreachable(let host, let reason):

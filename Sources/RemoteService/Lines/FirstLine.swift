@@ -1,3 +1,5 @@
+import BatonWire
+
 /// What every first line, on the local socket and inside TLS, has in common.
 enum FirstLine {
   /// The longest line in bytes, its line end included.
@@ -12,21 +14,9 @@ enum FirstLine {
       .map { String($0) }
   }
 
-  /// A guest's name: a letter or digit, then at most 62 of these and `_`, `.`, `-`.
+  /// A guest's name.
   static func guest(_ word: String) throws(RemoteFault) -> String {
-    let bytes = Array(word.utf8)
-    let isName =
-      (1...63).contains(bytes.count)
-      && bytes.enumerated().allSatisfy { index, byte in
-        switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-          UInt8(ascii: "0")...UInt8(ascii: "9"):
-          true
-        case UInt8(ascii: "_"), UInt8(ascii: "."), UInt8(ascii: "-"): index > 0
-        case _: false
-        }
-      }
-    guard isName else { throw .malformedLine("that is no name of a guest") }
+    guard GuestName(word) != nil else { throw .malformedLine("that is no name of a guest") }
     return word
   }
 
@@ -74,4 +64,7 @@ struct LineBuffer {
     bytes.removeFirst(end + 1)
     return line
   }
+
+  /// Adds bytes behind a line that was taken.
+  mutating func keep(_ more: some Sequence<UInt8>) { bytes.append(contentsOf: more) }
 }

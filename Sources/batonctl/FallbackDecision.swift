@@ -25,7 +25,7 @@ enum FallbackDecision: Hashable {
         Self.accidents.contains(refusal.name)
         ? .leave(why: "it was not refused, it failed (\(refusal.name))")
         : .move(reason: "\(refusal.name): \(MigrationEnd.cause(of: refusal))")
-    } else if failure.status == .preflightFailed || failure.whatFailed.hasPrefix("refused by the ") {
+    } else if failure.isRefusal {
       self = .move(reason: "\(failure.whatFailed): \(failure.cause)")
     } else {
       self = .leave(why: "it was not refused, it failed: \(failure.cause)")

@@ -35,7 +35,12 @@ enum GuestEnd: String, Encodable, CaseIterable {
     case .lost: self = .lost
     case .ended: self = .ended
     case .departed: self = after.alarm == nil ? .ended : .waiting
-    case .waiting, .departing, .arriving: self = .waiting
+    case .waiting: self = .waiting
+    // An upgrade that is refused because the guest is on its way has changed nothing.
+    case .departing, .arriving:
+      self =
+        after.alarm == nil && attempt.handoff == nil && attempt.failure?.status == .handoffInProgress
+        ? .stayed : .waiting
     case .running, .preparing, .frozen, .staged, .claimed, .takingBack:
       if !wasTried {
         self = .notTried

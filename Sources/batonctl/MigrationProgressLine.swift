@@ -14,12 +14,13 @@ struct MigrationProgressLine {
     let figures = figures(migration)
     guard migration.share > 0 else { return String(subject.prefix(width)) }
     let percent = "\(Int(migration.share * 100)) %"
+    // By the terminal alone, so that the bar does not change its length with what stands beside it.
+    let bar = width >= 150 ? 40 : width >= 100 ? 20 : 10
     // What matters least goes first.
     for count in stride(from: figures.count, through: 0, by: -1) {
       let tail = ([percent] + figures.prefix(count)).joined(separator: "  ")
       let room = width - subject.count - tail.count - 4
-      // Few widths, so that the bar does not change its length with every digit.
-      if let bar = [40, 20, 10].first(where: { $0 <= room }) {
+      if bar <= room {
         return
           "\(subject)  \(MigrationText.bar(migration.share, width: bar, unicode: style.unicode))  \(tail)"
       }

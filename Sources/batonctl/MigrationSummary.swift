@@ -21,7 +21,9 @@ struct MigrationSummary: Encodable {
   ///   - last: The last report with figures.
   init(plan: MigrationProgress, last: MigrationProgress) {
     predicted = Figures(
-      milliseconds: plan.expectedMilliseconds, pauseMicroseconds: plan.expectedPauseMilliseconds &* 1000,
+      milliseconds: plan.expectedMilliseconds,
+      pauseMicroseconds: plan.expectedPauseMicroseconds > 0
+        ? plan.expectedPauseMicroseconds : plan.expectedPauseMilliseconds &* 1000,
       rounds: plan.expectedRounds == 0 ? nil : plan.expectedRounds)
     real = Figures(
       milliseconds: last.elapsedMilliseconds, pauseMicroseconds: last.pauseMicroseconds,

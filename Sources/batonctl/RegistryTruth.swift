@@ -48,9 +48,10 @@ struct RegistryTruth {
   /// Whether nothing more is to be expected without a person.
   static func isAtRest(_ guest: Guest) -> Bool {
     switch guest.state {
-    case .lost, .ended, .waiting, .departed: true
+    // What comes of a migration is no matter of an upgrade, which is refused meanwhile.
+    case .lost, .ended, .waiting, .departed, .departing, .arriving: true
     case .running: guest.handoff == nil && guest.owner != nil
-    case .preparing, .frozen, .staged, .claimed, .takingBack, .departing, .arriving: guest.alarm != nil
+    case .preparing, .frozen, .staged, .claimed, .takingBack: guest.alarm != nil
     }
   }
 }

@@ -62,17 +62,12 @@ struct Settlement: Hashable {
   ///
   /// - Parameter words: What stood after `ok`.
   func result(_ words: [Substring]) throws(CommandFailure) -> Result {
-    switch migration.role {
-    case .source:
-      guard words.count >= 2, let departure = DepartureState(rawValue: String(words[0])),
-        let arrival = ArrivalState(rawValue: String(words[1]))
-      else { throw notUnderstood(words) }
-      return try atSource(departure, arrival)
-    case .target:
-      guard let word = words.first, let departure = DepartureState(rawValue: String(word)) else {
-        throw notUnderstood(words)
-      }
-      return try atTarget(departure)
+    guard words.count >= 2, let departure = DepartureState(rawValue: String(words[0])),
+      let arrival = ArrivalState(rawValue: String(words[1]))
+    else { throw notUnderstood(words) }
+    return switch migration.role {
+    case .source: try atSource(departure, arrival)
+    case .target: try atTarget(departure, arrival, isConfirmed: words.dropFirst(2).first != "unconfirmed")
     }
   }
 
@@ -116,17 +111,40 @@ struct Settlement: Hashable {
     }
   }
 
-  private func atTarget(_ departure: DepartureState) throws(CommandFailure) -> Result {
-    switch departure {
-    case .departed:
-      return Result(sentence: "\(peer) has given it up; it runs here now", end: .moved)
-    case .stays:
+  /// - Parameters:
+  ///   - arrival: What this host's registry says after it was given what the other one had.
+  ///   - isConfirmed: Whether the other host's registry knows that it runs here.
+  private func atTarget(
+    _ departure: DepartureState, _ arrival: ArrivalState, isConfirmed: Bool
+  ) throws(CommandFailure) -> Result {
+    switch (departure, arrival) {
+    case (_, .running):
+      let rest =
+        isConfirmed
+        ? "both registries know it now" : "\(peer) could not be told: run there batonctl settle \(guest)"
+      return Result(sentence: "it runs here now; \(rest)", end: .moved)
+    case (.departed, .arrived), (.departed, .arriving):
+      throw waits(
+        "\(peer) has given it up, and its VMM here does not run it yet (\(arrival.rawValue))",
+        remedy:
+          "look at its VMM with batonctl show \(guest), then run it again; if \(peer) has thrown its receipt "
+          + "away, what came here cannot run: batonctl settle \(guest) --stays")
+    case (.departed, .over):
+      throw CommandFailure(
+        "guest is lost",
+        cause: "\(peer) has given it up, and its VMM here ended before it could run",
+        guestState: before.state.clause, remedy: "start it anew from its disk", status: .guestLost)
+    case (.departed, .unknown):
+      throw waits(
+        "\(peer) has given it up, and the registry of this host does not know the migration any more",
+        remedy: "look for its VMM here, and ask on \(peer): batonctl settle \(guest)")
+    case (.stays, _):
       return Result(
         sentence: "\(peer) kept it; what came here was let go", end: .stayed, isCancellation: true)
-    case .undecided:
+    case (.undecided, _):
       throw waits(
         "\(peer) has not given it up yet", remedy: "wait, or run on \(peer): batonctl settle \(guest)")
-    case .unknown:
+    case (.unknown, _):
       throw waits(
         "\(peer) knows nothing of this migration",
         remedy: "look whether \(guest) runs on \(peer); when what came here is not wanted, run: "

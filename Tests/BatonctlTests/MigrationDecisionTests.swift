@@ -209,12 +209,31 @@ struct SettlementTests {
   @Test("at the target: it runs when the source gave it up, and else it does not")
   func atTarget() throws {
     let settlement = try open(.target, .arriving, .arrived)
-    #expect(try answer(settlement, "departed").get().end == .moved)
-    #expect(try answer(settlement, "stays").get().end == .stayed)
-    // The sidecar hands on a receipt; that there is none this host's registry has to be told.
-    #expect(try answer(settlement, "stays").get().isCancellation)
-    #expect(try !answer(settlement, "departed").get().isCancellation)
-    for word in ["undecided", "unknown"] { #expect(status(answer(settlement, word)) == .guestWaits) }
+    for departure in DepartureState.allCases {
+      for arrival in ArrivalState.allCases {
+        let result = answer(settlement, "\(departure.rawValue) \(arrival.rawValue)")
+        switch (departure, arrival) {
+        case (_, .running):
+          #expect(try result.get().end == .moved && !result.get().isCancellation)
+          #expect(try result.get().sentence.hasPrefix("it runs here now"))
+        // The sidecar hands on a receipt; that there is none this host's registry has to be told.
+        case (.stays, _): #expect(try result.get().end == .stayed && result.get().isCancellation)
+        // That the source gave it up does not make it run here.
+        case (.departed, .over): #expect(status(result) == .guestLost)
+        case (.departed, _), (.undecided, _), (.unknown, _): #expect(status(result) == .guestWaits)
+        }
+      }
+    }
+  }
+
+  @Test("at the target: says so when the source's registry could not be told")
+  func unconfirmed() throws {
+    let settlement = try open(.target, .arriving, .arrived)
+    let both = try answer(settlement, "departed running").get().sentence
+    #expect(both == "it runs here now; both registries know it now")
+    let one = try answer(settlement, "departed running unconfirmed").get()
+    #expect(one.end == .moved)
+    #expect(one.sentence == "it runs here now; north could not be told: run there batonctl settle vm1")
   }
 
   private func status(_ result: Result<Settlement.Result, CommandFailure>) -> CommandStatus? {
@@ -229,7 +248,7 @@ struct SettlementTests {
     for words in ["", "gone", "departed", "departed flying"] {
       #expect(status(answer(try open(.source, .departed, .departed), words)) == .guestWaits, "\(words)")
     }
-    for words in ["", "gone"] {
+    for words in ["", "gone", "departed", "stays flying"] {
       #expect(status(answer(try open(.target, .arriving, .arrived), words)) == .guestWaits)
     }
   }
@@ -398,13 +417,18 @@ struct FallbackDecisionTests {
     #expect(
       decide(Samples.attempt(.aborted, refusal: refusal))
         == .move(reason: "stateUnreadable: format 7 is newer than 6"))
-    #expect(decide(Samples.failed(.preflightFailed)) == .move(reason: "it failed: of this"))
-    var attempt = Samples.failed(.failure)
-    attempt = UpgradeEnd(
-      guest: "vm1", before: attempt.before,
-      how: .failed(
-        CommandFailure("refused by the source", cause: "sourceDeclined: a device", status: .failure)))
-    #expect(decide(attempt) == .move(reason: "refused by the source: sourceDeclined: a device"))
+    func told(_ said: RegistryError) -> FallbackDecision {
+      decide(
+        UpgradeEnd(guest: "vm1", before: Samples.guest(), how: .failed(CommandFailure(said))))
+    }
+    let check = Check(.stateFormat, .fail, "too new")
+    #expect(
+      told(.preflightFailed(.init(guest: "vm1", checks: [check])))
+        == .move(reason: "preflight failed: stateFormat: too new"))
+    let device = Refusal(name: "sourceDeclined", sentence: "a device", by: .source)
+    #expect(
+      told(.refusedBySource(.init(guest: "vm1", refusal: device)))
+        == .move(reason: "refused by the source: sourceDeclined: a device"))
   }
 
   @Test(

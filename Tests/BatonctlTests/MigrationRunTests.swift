@@ -142,14 +142,14 @@ struct SettleRunTests {
     #expect(source.sentence == "it runs on south; both registries know it now")
     #expect(source.questions == ["settle south vm1 00112233445566778899aabbccddeeff\n"])
     #expect(source.calls == [.describe])
-    let target = try settle(arrived, sidecar: "ok departed")
-    #expect(target.sentence == "north has given it up; it runs here now")
+    let target = try settle(arrived, sidecar: "ok departed running")
+    #expect(target.sentence == "it runs here now; both registries know it now")
     #expect(target.calls == [.describe])
   }
 
   @Test("tells the registry that the source kept it")
   func stays() throws {
-    let result = try settle(arrived, sidecar: "ok stays")
+    let result = try settle(arrived, sidecar: "ok stays arrived")
     #expect(result.sentence == "north kept it; what came here was let go")
     #expect(result.calls == [.describe, .settle])
   }

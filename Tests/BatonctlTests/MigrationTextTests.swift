@@ -108,6 +108,20 @@ struct MigrationProgressLineTests {
     for width in 1...160 { #expect(line.drawn(copying, width: width).count <= width) }
   }
 
+  @Test("has a bar of one length on one terminal, whatever stands beside it")
+  func length() {
+    for width in [80, 120, 200] {
+      var lengths: Set<Int> = []
+      for left: UInt64 in [1, 1_234, 123_456_789] {
+        var migration = copying
+        migration.progress?.pagesRemaining = left
+        migration.progress?.pagesPerSecond = left
+        lengths.insert(line.drawn(migration, width: width).count { $0 == "#" || $0 == "." })
+      }
+      #expect(lengths.count == 1 && lengths.first != 0, "\(width): \(lengths)")
+    }
+  }
+
   @Test("says where it stands in every phase")
   func phases() {
     let words = MigrationPhase.allCases.map { line.drawn(Samples.migration($0), width: 80) }

@@ -40,6 +40,8 @@ let package = Package(
     fuzzer("sevBlobs", ["SEVModel", "SEVCertificates", "SEVABI"], support: ["SEVFuzzSupport"]),
     fuzzer("certificates", ["SEVModel", "SEVCertificates", "SEVABI"]),
     fuzzer("variableStore", ["MigrationCore"]),
+    // The sidecar's lines alone, by a link to their folder: the module around them brings a TLS library.
+    fuzzer("remoteLines", ["BatonWire"]),
     fuzzer("migrationStream", ["MigrationCore", "BatonWire", "EncryptionStatus", "SEVCertificates"]),
   ]
 )

@@ -5,6 +5,7 @@ Usage: activation.py BIN_DIR WORK_DIR. Prints a line `passed: â€¦` or `failed: â
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -142,12 +143,40 @@ def model_passed():
     assert listens(f"{directory}/model"), "a passed socket is not removed"
 
 
+def remote_passed():
+    directory = f"{work}/a6"
+    os.mkdir(directory, 0o755)
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+         "-subj", "/CN=a test", "-addext", "subjectAltName=DNS:localhost", "-keyout", f"{directory}/key", "-out",
+         f"{directory}/cert"], check=True, capture_output=True, timeout=20)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    process = Process("a6", [
+        "systemd-socket-activate", f"--listen={directory}/local", f"--listen=127.0.0.1:{port}", "--fdname=local:tls",
+        f"{programs}/baton-remote", "--allow", "localhost", "--cert", f"{directory}/cert", "--key", f"{directory}/key",
+        "--ca", f"{directory}/cert", "--socket", f"{directory}/own"])
+    try:
+        wait("the passed socket", lambda: listens(f"{directory}/local"))
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(15)
+            client.connect(f"{directory}/local")
+            client.sendall(b"await vm1\n")
+            answer = client.recv(100)
+        assert answer == b"waiting\n", f"{answer} {process.text()}"
+        assert not listens(f"{directory}/own"), "the passed one is not made a second time"
+    finally:
+        assert process.stop() == 0, process.text()
+    assert listens(f"{directory}/local"), "a passed socket is not removed"
+
+
 CHECKS = [
     ("batond listens on a passed socket for operators and makes the other one", varlink_passed),
     ("batond listens on a passed socket for VMMs and makes the other one", handoff_passed),
     ("batond refuses a passed socket of the wrong kind", wrong_kind),
     ("batond closes what was passed under an unknown name, and says so", unknown_name),
     ("sevmodeld listens on a passed socket", model_passed),
+    ("baton-remote listens on passed sockets", remote_passed),
 ]
 failed = 0
 for name, check in CHECKS:

@@ -19,6 +19,7 @@ BOOTS = {
     "registry": ["sockets", "registry_ends", "custody", "fence", "journal_fields", "idle", "varlink_clients"],
     "units": ["settings", "side_by_side", "in_place", "slots", "left_behind"],
     "many": ["everybody_dies", "phases", "rolling"],
+    "remote": ["remote"],
     "package": ["package", "guide"],
 }
 

@@ -16,7 +16,11 @@ def expect(condition, what):
         raise Failed(what)
 
 
-def wait(what, ask, seconds=20):
+# So long things may take that take no time on a machine that does nothing else.
+SECONDS = 60
+
+
+def wait(what, ask, seconds=SECONDS):
     """Asks again until there is an answer, and returns it."""
     end = time.monotonic() + seconds
     while True:

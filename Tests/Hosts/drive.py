@@ -12,9 +12,9 @@ import traceback
 import linux
 from checks import Failed, Skipped
 from pair import Pair
-from scenarios import deaths, journeys, network, plans, refusals
+from scenarios import deaths, fallback, journeys, network, orders, plans, platforms, refusals, restarts
 
-MODULES = (network, journeys, plans, refusals, deaths)
+MODULES = (network, journeys, plans, orders, fallback, refusals, platforms, restarts, deaths)
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -32,6 +32,12 @@ class Run:
             self.pair = Pair(self.folder.name, self.programs)
         return self.pair
 
+    def tails(self):
+        try:
+            return self.pair.tails()
+        except Exception:  # pylint: disable=broad-except
+            return f"what they said cannot be told: {traceback.format_exc()}"
+
     def close(self):
         if self.pair is not None:
             self.pair.close()
@@ -45,18 +51,20 @@ class Run:
         began = time.monotonic()
         signal.alarm(scenario.seconds)
         try:
-            said = scenario.body(self.fresh_pair(), self.is_full)
+            pair = self.fresh_pair()
+            pair.mark()
+            said = scenario.body(pair, self.is_full)
         except Skipped as reason:
             print(f"SKIPPED: {scenario.sentence}: {reason}", flush=True)
             return None
         except Exception as error:  # pylint: disable=broad-except
             expected = (Failed, subprocess.TimeoutExpired)
             text = str(error) if isinstance(error, expected) else traceback.format_exc()
+            signal.alarm(0)
             if self.pair is not None:
-                text += "\nthe hosts' logs:\n" + self.pair.tails()
+                text += "\nwhat the hosts said:\n" + self.tails()
             print(f"failed: {scenario.sentence} [{scenario.name}, {time.monotonic() - began:.1f} s]\n   | "
                   + text.replace("\n", "\n   | "), flush=True)
-            signal.alarm(0)
             self.close()
             return False
         finally:

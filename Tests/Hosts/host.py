@@ -3,18 +3,21 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 
 import linux
-from checks import Failed, expect, wait
+from checks import SECONDS, Failed, expect, wait
 from processes import Process
 
 # What each host sees at its own /run/baton, from outside.
 RUNTIME = "run/baton"
 PORT = 4646
-# After which a link counts as lost. Both ends say something each second.
-SILENCE_MILLISECONDS = 4000
+# After which a link counts as lost. Both ends say something each second, but not while they make a guest or restore it.
+SILENCE_MILLISECONDS = 30_000
+# The same where the link is cut, and the end of the silence is waited for.
+CUT_MILLISECONDS = 4000
 # batonctl's exit status.
 UNKNOWN_GUEST = 8
 DAEMONS = ("model", "registry", "sidecar")
@@ -34,6 +37,10 @@ class Host:
         self.folder = f"{folder}/{name}"
         self.programs = programs
         self.processes = []
+        self.count = 0
+        # Commands that were run to their end in this scenario, with what they said.
+        self.commands = []
+        self.silence = SILENCE_MILLISECONDS
         self.options = {
             "model": [],
             "registry": ["--settle-ms", "300", "--quiet"],
@@ -59,28 +66,33 @@ class Host:
         """Starts a program of the project, or of the system when it has a path."""
         path = program if "/" in program else f"{self.programs}/{program}"
         name = name or os.path.basename(program)
-        log = f"{self.folder}/{name}-{len(self.processes)}.log"
+        self.count += 1
+        log = f"{self.folder}/{name}-{self.count}.log"
         process = Process(f"{name} of {self.name}", [path, *arguments], log, self.namespaces, environment, **pipes)
         self.processes.append(process)
         return process
 
-    def call(self, *command, seconds=30):
+    def call(self, *command, seconds=SECONDS):
         """Runs a command of the system on this host; returns what it said."""
         done = self.run(*command, seconds=seconds)
         said = done.stderr.strip() or done.stdout.strip()
         expect(done.returncode == 0, f"{' '.join(command)} on {self.name}: {said}")
         return done.stdout
 
-    def run(self, *command, seconds=30):
+    def run(self, *command, seconds=SECONDS):
         def prepare():
             linux.end_with_parent()
             linux.enter(self.namespaces)
         return subprocess.run(command, capture_output=True, text=True, timeout=seconds, preexec_fn=prepare, cwd="/",
                               stdin=subprocess.DEVNULL, check=False)
 
-    def batonctl(self, *arguments, seconds=60):
+    def batonctl(self, *arguments, seconds=2 * SECONDS):
         """Runs batonctl to its end; returns status, what it wrote, and its errors."""
-        return self.run(f"{self.programs}/batonctl", *arguments, seconds=seconds)
+        done = self.run(f"{self.programs}/batonctl", *arguments, seconds=seconds)
+        if "show" not in arguments:
+            said = (done.stdout + done.stderr).strip().replace("\n", "\n      ")
+            self.commands.append(f"    batonctl {' '.join(arguments)} on {self.name}: {done.returncode} {said}")
+        return done
 
     @contextlib.contextmanager
     def network(self):
@@ -102,7 +114,7 @@ class Host:
         program, socket_name, arguments = {
             "model": ("sevmodeld", "sevmodeld", ["--socket", f"/{RUNTIME}/sevmodeld"]),
             "registry": ("batond", "varlink", []),
-            "sidecar": ("baton-remote", "remote.sock", []),
+            "sidecar": ("baton-remote", "remote.sock", ["--idle-ms", str(self.silence)]),
         }[kind]
         process = self.start(program, *arguments, *self.options[kind], name=kind, environment=environment)
         self.daemons[kind] = process
@@ -127,9 +139,15 @@ class Host:
     def trust(self, identity, authority, *peers):
         """What the sidecar is started with from now on."""
         self.options["sidecar"] = [
-            "--listen", f"{self.address}:{PORT}", "--idle-ms", str(SILENCE_MILLISECONDS),
+            "--listen", f"{self.address}:{PORT}",
             "--cert", identity.certificate, "--key", identity.key, "--ca", authority.certificate,
             *(word for peer in peers for word in ("--allow", peer))]
+
+    def take_silence(self, milliseconds):
+        """What counts as a lost link from now on."""
+        if self.silence != milliseconds and "sidecar" in self.daemons:
+            self.daemons["sidecar"].kill()
+        self.silence = milliseconds
 
     def ensure_daemons(self):
         """Starts those that are not there; a service manager would do so."""
@@ -141,18 +159,34 @@ class Host:
 
     def guest(self, name):
         """What the registry says of one guest; state `unknown`: it does not know it, `away`: it does not answer."""
-        done = self.batonctl("--json", "show", name, seconds=20)
+        done = self.batonctl("--json", "show", name)
         if done.returncode == 0:
             return json.loads(done.stdout.splitlines()[0])["guest"]
         return {"state": "unknown" if done.returncode == UNKNOWN_GUEST else "away"}
 
+    def mark(self):
+        """A new scenario begins: what was said before does not explain its failure."""
+        self.commands.clear()
+        self.processes = [process for process in self.processes if process.is_alive]
+        for process in self.processes:
+            process.mark()
+
     def tails(self):
-        """The ends of all logs that have something, for a failure."""
-        return "\n".join(tail for tail in (process.tail() for process in self.processes) if tail)
+        """What was said in this scenario, for a failure."""
+        tails = [process.tail() for process in self.processes] + self.commands
+        return "\n".join(tail for tail in tails if tail)
+
+    def end_strangers(self):
+        """Ends what this host's programs started, and nobody waits for: successors that batonctl made."""
+        own = {self.holder.pid, *(process.pid for process in self.processes)}
+        for pid in linux.processes_in(f"/proc/{self.holder.pid}/ns/mnt") - own:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def close(self):
         for process in reversed(self.processes):
             process.kill()
+        self.end_strangers()
         for number in self.namespaces:
             os.close(number)
         self.holder.child.stdin.close()

@@ -31,6 +31,22 @@ def enter(namespaces):
         checked(LIBC.setns(number, 0), "setns")
 
 
+def processes_in(namespace):
+    """The ids of all processes in a namespace, given as the path of a /proc/PID/ns file."""
+    wanted = os.stat(namespace).st_ino
+    found = set()
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            if os.stat(f"/proc/{name}/ns/{os.path.basename(namespace)}").st_ino == wanted:
+                found.add(int(name))
+        except OSError:
+            # It has ended meanwhile.
+            pass
+    return found
+
+
 def open_tun(name):
     """Makes a TUN device in the network namespace that this thread is in; it ends with the descriptor."""
     number = os.open(TUN, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)

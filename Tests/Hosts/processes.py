@@ -5,7 +5,7 @@ import signal
 import subprocess
 
 import linux
-from checks import Failed, wait
+from checks import SECONDS, Failed, wait
 
 
 class Process:
@@ -14,6 +14,8 @@ class Process:
     def __init__(self, name, arguments, log, namespaces=(), environment=None, **pipes):
         self.name = name
         self.log = log
+        # What was in the log before the scenario.
+        self.skipped = 0
 
         def prepare():
             linux.end_with_parent()
@@ -57,7 +59,7 @@ class Process:
         self.signal(signal.SIGKILL)
         self.child.wait()
 
-    def stop(self, seconds=10):
+    def stop(self, seconds=SECONDS):
         """SIGTERM; SIGKILL, and a failure, when that is not enough."""
         self.signal(signal.SIGTERM)
         try:
@@ -66,7 +68,7 @@ class Process:
             self.kill()
             raise Failed(f"{self.name} did not end within {seconds} s after SIGTERM") from None
 
-    def wait_for_end(self, seconds=30):
+    def wait_for_end(self, seconds=SECONDS):
         try:
             wait(f"the end of {self.name}", lambda: not self.is_alive, seconds)
         except Failed as error:
@@ -74,14 +76,20 @@ class Process:
         return self.status
 
     def memory(self, field="VmHWM"):
-        """MiB: what it has (VmRSS) or ever had (VmHWM) in memory."""
+        """MiB: what it ever had (VmHWM) in memory, or what of its own it has (RssAnon)."""
         with open(f"/proc/{self.pid}/status") as file:
             for line in file:
                 if line.startswith(field + ":"):
                     return int(line.split()[1]) / 1024
-        raise Failed(f"/proc/{self.pid}/status has no {field}")
+        # It is about to end.
+        return 0.0
 
-    def tail(self, lines=12):
-        """The end of its log, for a failure."""
+    def mark(self):
+        """A new scenario begins."""
+        self.skipped = os.path.getsize(self.log)
+
+    def tail(self, lines=40):
+        """The end of what it said in this scenario, for a failure."""
         with open(self.log, errors="replace") as file:
+            file.seek(self.skipped)
             return "\n".join(f"    {self.name}: {line}" for line in file.read().splitlines()[-lines:])

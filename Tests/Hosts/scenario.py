@@ -13,9 +13,10 @@ class Scenario:
     # Whether the test command runs it; the others are for --full.
     is_quick: bool = True
     # A bound that no machine in order comes near.
-    seconds: int = 120
+    seconds: int = 600
 
 
-def named(function, **options):
+def named(function, prefix="", **options):
     """A scenario of a function's name and doc string."""
-    return Scenario(function.__name__, function.__doc__, function, **options)
+    name = f"{prefix}_{function.__name__}" if prefix else function.__name__
+    return Scenario(name, function.__doc__, function, **options)

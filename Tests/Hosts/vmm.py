@@ -5,8 +5,7 @@ import os
 import signal
 import time
 
-from checks import Failed, expect, wait
-from host import SILENCE_MILLISECONDS
+from checks import SECONDS, Failed, expect, wait
 
 
 class VMM:
@@ -15,10 +14,13 @@ class VMM:
     def __init__(self, host, plan, console, *options, crash_at=None, stop_at=None):
         VMM.count += 1
         self.host = host
+        self.plan = plan
+        # MiB: the most that it was seen to have, without the guest's memory.
+        self.memory = 0.0
         self.events_path = f"{host.folder}/{plan.name}-{VMM.count}.events"
         environment = {"BATON_CRASH_AT": crash_at or "", "BATON_STOP_AT": stop_at or ""}
         self.process = host.start(
-            "baton-vmm", "--vm", plan.name, *plan.options(), "--link-timeout", str(SILENCE_MILLISECONDS),
+            "baton-vmm", "--vm", plan.name, *plan.options(), "--link-timeout", str(host.silence),
             "--events", self.events_path, "--console", console, *options,
             name=plan.name, environment=environment)
 
@@ -30,6 +32,11 @@ class VMM:
     def is_alive(self):
         return self.process.is_alive
 
+    def look_at_memory(self):
+        """Remembers what it has now of memory of its own; the guest's is a shared file."""
+        if self.is_alive:
+            self.memory = max(self.memory, self.process.memory("RssAnon"))
+
     def events(self):
         try:
             with open(self.events_path) as file:
@@ -40,7 +47,7 @@ class VMM:
     def said(self, event):
         return [line for line in self.events() if line["event"] == event]
 
-    def wait_for(self, event, count=1, seconds=30):
+    def wait_for(self, event, count=1, seconds=SECONDS):
         def ask():
             found = self.said(event)
             if len(found) < count and not self.is_alive and len(self.said(event)) < count:
@@ -57,7 +64,7 @@ class VMM:
         self.process.signal(signal.SIGUSR1)
         return self.wait_for("report", count + 1)["report"]
 
-    def expect_good(self, checks=1, seconds=30):
+    def expect_good(self, checks=1, seconds=2 * SECONDS):
         """The guest runs here and looks at so many of its pages again; none was damaged. Returns its report."""
         first = self.verdict()
         def has_looked():
@@ -69,16 +76,23 @@ class VMM:
                f"the guest in {self.process.name} found {last['pageErrors']} wrong pages and says {last['problems']}")
         return last
 
-    def expect_still(self):
-        """The guest is here and stands still."""
+    def stands_still(self):
+        """Whether the guest makes no instruction here; one that has not come makes none."""
+        if not self.said("arrived") and not self.said("running"):
+            return True
         first = self.verdict()["counter"]
         time.sleep(0.1)
-        expect(self.verdict()["counter"] == first, f"the guest runs in {self.process.name} without a verdict")
+        return self.verdict()["counter"] == first
 
     def history(self):
-        """What it said, for a failure."""
-        lines = [json.dumps(line) for line in self.events() if line["event"] != "report"][-12:]
-        return "\n".join([f"    {self.process.name}: {line}" for line in lines] + [self.process.tail()])
+        """What it said and how it stands, for a failure."""
+        status = "runs" if self.is_alive else f"ended with {self.process.status}"
+        return "\n".join([self.story(), self.process.tail(), f"    {self.process.name} {status}"])
+
+    def story(self):
+        """Its events, without the guest's reports."""
+        lines = [json.dumps(line) for line in self.events() if line["event"] != "report"][-40:]
+        return "\n".join(f"    {self.process.name}: {line}" for line in lines)
 
 
 class GuestPlan:

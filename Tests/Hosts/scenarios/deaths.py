@@ -1,11 +1,10 @@
 """Everything is killed, and the network cut, at every step of a migration."""
 
-from checks import Failed, expect, wait
+from checks import SECONDS, Failed, expect, wait
+from host import CUT_MILLISECONDS, SILENCE_MILLISECONDS
+from pair import PATIENCE_MILLISECONDS
 from registry import Migration
 from scenario import Scenario
-
-# No machine is so slow that the guest does not converge.
-PATIENCE_MILLISECONDS = 60_000
 
 # The steps in the order in which they come.
 SOURCE_STEPS = ("connected", "checked", "copying", "stopped", "sent", "departing", "finished", "departed", "confirmed")
@@ -106,9 +105,11 @@ class Death:
             process = self.at_point.process
             if not process.is_alive:
                 raise Failed(f"{process.name} ended with {process.status} before {self.point}")
+            if not process.is_stopped and self.source.said("migrationFailed"):
+                raise Failed(f"the migration failed before {self.point}")
             return process.is_stopped
         try:
-            wait(f"{self.point}", stands, 30)
+            wait(f"{self.point}", stands)
         except Failed as error:
             raise Failed(f"{error}\n{self.source.history()}\n{self.target.history()}") from None
 
@@ -139,16 +140,16 @@ class Death:
             others = [side for side, vmm in self.vmms.items() if side not in running and self.holds(vmm, states[side])]
             alarms = self.pair.alarms(self.plan)
             if alarms and not (running and not others):
-                # Both sides have to have seen the end of the stream before a person looks.
+                # While nobody can bring it anything.
+                self.expect_no_run_without_verdict()
                 self.pair.link.heal()
-                for host, command in alarms:
-                    if host is self.target.host and self.target.is_alive:
-                        self.target.expect_still()
-                    done = self.pair.settle(host, command, self.plan)
-                    said = done.stdout.strip() or done.stderr.strip()
-                    settled.append(f"{host.name}: {command}: {done.returncode} {said}")
-                    if done.returncode == LOST and not running and not others:
-                        return "nowhere"
+                # What the other one says may be settled with it.
+                host, command = alarms[0]
+                done = self.pair.settle(host, command, self.plan)
+                said = done.stdout.strip() or done.stderr.strip()
+                settled.append(f"{host.name}: {command}: {done.returncode} {said}")
+                if done.returncode == LOST and not running and not others:
+                    return "nowhere"
                 return None
             if running and not others:
                 expect(len(running) == 1, f"the guest runs at both: {states}")
@@ -157,12 +158,18 @@ class Death:
                 return "nowhere"
             return None
         try:
-            place = wait("an end", look, 40)
+            place = wait("an end", look, 2 * SECONDS)
         except Failed as error:
             raise Failed("\n".join([
                 str(error), *settled, *(f"{side}: {vmm.host.guest(self.plan.name)}" for side, vmm in self.vmms.items()),
                 self.source.history(), self.target.history()])) from None
         return place, settled
+
+    def expect_no_run_without_verdict(self):
+        """A guest that arrived stands still as long as its registry has not let it run."""
+        if self.target.is_alive and not self.target.stands_still():
+            guest = self.target.host.guest(self.plan.name)
+            expect(guest["state"] == "running", f"the guest runs at the target, whose registry says {guest}")
 
     def runs(self, vmm, guest):
         migration = guest.get("migration") or {}
@@ -186,7 +193,7 @@ class Death:
 
 def scenario(victim, point):
     def body(pair, _):
-        pair.prepare()
+        pair.prepare(silence=CUT_MILLISECONDS if victim == "link" else SILENCE_MILLISECONDS)
         death = Death(pair, victim, point)
         death.happen()
         place, settled = death.rest()
@@ -199,7 +206,8 @@ def scenario(victim, point):
     else:
         place, kind = victim.split("-")
         name, what = f"{victim}-dies-at-{point}", f"the {place} host's {kind.replace('vmm', 'VMM')} is killed"
-    return Scenario(name, f"{what} at the {side}'s step '{step}'", body, is_quick=point in QUICK[victim])
+    return Scenario(name, f"{what} at the {side}'s step '{step}'", body, is_quick=point in QUICK[victim],
+                    seconds=10 * SECONDS)
 
 
 def scenarios():

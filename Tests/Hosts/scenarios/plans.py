@@ -4,6 +4,7 @@ import json
 import signal
 
 from checks import expect, wait
+from pair import PATIENCE
 from scenario import named
 
 SLOW = ("--pages-per-second", "400")
@@ -22,7 +23,7 @@ def plan_only(pair, _):
     plan = pair.plan(memory="32M")
     owner = pair.start(pair.north, plan)
     target = pair.wait_for_guest(pair.south, plan)
-    status, said, errors = pair.migrate(owner, plan, "--plan", "--max-pause", "60000")
+    status, said, errors = pair.migrate(owner, plan, "--plan", *PATIENCE)
     expect(status == 0, f"batonctl migrate --plan ended with {status}\n{errors}\n{said}")
     shown = plan_of(said)
     expect(shown["pagesTotal"] >= 32 << 8, f"a plan of {shown['pagesTotal']} pages for 32 MiB")
@@ -38,12 +39,12 @@ def slow_device(pair, _):
     plan = pair.plan(memory="64M", duty=100)
     owner = pair.start(pair.north, plan)
     pair.wait_for_guest(pair.south, plan)
-    status, said, errors = pair.migrate(owner, plan, "--plan", seconds=100)
+    status, said, errors = pair.migrate(owner, plan, "--plan")
     shown = plan_of(said)
     # 64 MiB at 400 pages a second take 41 s, dirty pages come on top.
     expect(shown["expectedMilliseconds"] >= 30_000, f"the plan says {shown['expectedMilliseconds']} ms: {shown}")
     expect(not shown["willConverge"], f"the plan says that it converges: {shown}")
-    status, said, errors = pair.migrate(owner, plan, seconds=100)
+    status, said, errors = pair.migrate(owner, plan)
     expect(status not in (0, None) and "will not converge" in errors, f"batonctl migrate ended with {status}\n{errors}")
     owner.expect_good()
     pair.console(plan).expect_whole()
@@ -56,7 +57,7 @@ def cancelled(pair, _):
     plan = pair.plan(memory="64M", duty=5)
     owner = pair.start(pair.north, plan)
     target = pair.wait_for_guest(pair.south, plan)
-    command = pair.begin(owner, plan, "--max-pause", "600000")
+    command = pair.begin(owner, plan, *PATIENCE)
     # The first time for the plan, the second for the guest itself.
     owner.wait_for("migrationStarted", 2)
     target.wait_for("arriving", 2)

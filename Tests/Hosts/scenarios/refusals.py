@@ -1,47 +1,21 @@
-"""What is refused, by name, and leaves the guest where it was."""
+"""Peers, certificates, hosts and streams that are refused by name."""
 
-import json
 import os
 import shutil
 import signal
 import socket
 import ssl
-import subprocess
-import sys
 
-import variables
 from certificates import Authority, damaged
 from checks import expect, wait
-from host import PORT
+from host import CUT_MILLISECONDS, PORT
+from refusing import expect_refused, meddled, refused
 from scenario import Scenario, named
+from scenarios.deaths import Death
 
-NOSEND, DOMAIN = 0x8, 0x10
 PROTOCOL = "baton/1"
-HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def expect_refused(pair, owner, plan, name, *options, to=None):
-    """batonctl migrate fails with this refusal, and the guest runs on. Returns the sentence."""
-    status, said, errors = pair.migrate(owner, plan, "--max-pause", "30000", *options, to=to)
-    text = "\n".join([errors, *(json.dumps(line) for line in said[-1:])])
-    expect(status not in (0, None), f"batonctl migrate went through with {status}\n{text}")
-    expect(name in text, f"the refusal is not {name}\n{text}\n{owner.history()}")
-    owner.expect_good()
-    expect(pair.owned(owner, plan)["epoch"] == 1, "a refused migration raised the epoch")
-    pair.console(plan).expect_whole()
-    return errors.strip().splitlines()[-1:] or [text]
-
-
-def refused(pair, name, *, to=None, target=True, **settings):
-    """A guest at north that cannot go to south."""
-    plan = pair.plan(**settings)
-    owner = pair.start(pair.north, plan)
-    if target:
-        waiting = pair.wait_for_guest(pair.south, plan)
-    said = expect_refused(pair, owner, plan, name, to=to)
-    if target:
-        expect(not waiting.said("running"), "the guest runs at the target all the same")
-    return said
+# The exit status of a VMM whose guest is on another host.
+DEPARTED = 11
 
 
 # Peers and certificates
@@ -50,7 +24,7 @@ def refused(pair, name, *, to=None, target=True, **settings):
 def wrong_name(pair, _):
     """a host that has no certificate for the name that it was called by is refused as wrongPeerName"""
     pair.prepare()
-    return refused(pair, "wrongPeerName", to="other.test")
+    return refused(pair, "wrongPeerName", to="other.test", words=["other.test", pair.south.name])
 
 
 def not_allowed(pair, _):
@@ -101,7 +75,7 @@ def bad_certificate(side, kind):
         host.trust(identity, pair.authority, pair.other(host).name)
         options, host.options["sidecar"] = host.options["sidecar"], usual
         with sidecar_options(host, options):
-            return refused(pair, "certificateInvalid")
+            return refused(pair, "certificateInvalid", words=[pair.south.name])
 
     return Scenario(f"{side}_certificate_{kind}",
                     f"a {side} with a certificate {sentences[kind]} is refused as certificateInvalid", body)
@@ -130,15 +104,6 @@ def reloaded(pair, _):
         target.process.kill()
         pair.move(owner, plan)
         expect(sidecar.is_alive, "the sidecar was restarted")
-
-
-def unknown_root(pair, _):
-    """a target whose platform is vouched for by a root that is not trusted is refused as certificateInvalid"""
-    pair.prepare()
-    plan = pair.plan()
-    owner = pair.start(pair.north, plan, "--no-trust-model-root")
-    pair.wait_for_guest(pair.south, plan)
-    return expect_refused(pair, owner, plan, "certificateInvalid")
 
 
 def no_certificate(pair, _):
@@ -211,105 +176,57 @@ def no_room(pair, _):
     return refused(pair, "noRoom")
 
 
-def no_registers(pair, _):
-    """a SEV-ES guest is not sent by a kernel that cannot send its registers: encryptedStateNotSendable"""
-    pair.prepare(model=["--es-asids", "100"])
-    return refused(pair, "encryptedStateNotSendable", options=("--sev-es",))
+# The source
 
 
-# Policy and agreement
-
-
-def policy(name, bits, text):
-    def body(pair, _):
-        pair.prepare()
-        plan = pair.plan()
-        owner = pair.start(pair.north, plan, "--sev-policy", f"{bits:x}")
-        pair.wait_for_guest(pair.south, plan)
-        return expect_refused(pair, owner, plan, "policyForbids")
-    return Scenario(f"policy_{name}", f"a guest whose policy {text} is refused as policyForbids", body)
-
-
-def party(name, options, text):
-    def body(pair, _):
-        pair.prepare()
-        plan = pair.plan()
-        owner = pair.start(pair.north, plan, *options)
-        pair.wait_for_guest(pair.south, plan)
-        return expect_refused(pair, owner, plan, "agreementMissing")
-    return Scenario(f"agreement_{name}", f"without the {text} a migration is refused as agreementMissing", body)
-
-
-def firmware(name, value, text):
-    def body(pair, run):
-        path = f"{pair.folder}/{name}.fd"
-        with open(path, "wb") as file:
-            file.write(variables.store(value))
-        return party(name, ("--uefi-variables", path), "").body(pair, run)
-    return Scenario(f"agreement_{name}", f"a firmware whose variable {text} is refused as agreementMissing", body)
-
-
-def firmware_agrees(pair, _):
-    """with all three parties of the agreement, a firmware's variable among them, the guest goes over"""
-    pair.prepare()
-    path = f"{pair.folder}/agrees.fd"
-    with open(path, "wb") as file:
-        file.write(variables.store(1))
-    plan = pair.plan()
-    pair.move(pair.start(pair.north, plan, "--uefi-variables", path), plan)
+def given_up(pair, _):
+    """a VMM of a guest that its host gave up is refused as departed until it is known where the guest runs"""
+    pair.prepare(silence=CUT_MILLISECONDS)
+    death = Death(pair, "link", "source-migration-departed")
+    death.happen()
+    name = death.plan.name
+    expect(death.source.process.wait_for_end() != 0, "the source's VMM says that all went well")
+    lines = []
+    for options in ((), ("--fresh",)):
+        second = pair.vmm(pair.north, death.plan, *options)
+        status = second.process.wait_for_end()
+        said = second.process.tail()
+        expect(status == DEPARTED and not second.said("running"), f"a second VMM of {name} ended with {status}\n{said}")
+        expect("gave the guest to another" in said and "batonctl settle" in said,
+               f"a second VMM of {name} says\n{said}")
+        lines += said.strip().splitlines()[-1:]
+    place, settled = death.rest()
+    death.check(place)
+    expect(place == "target" and settled, f"the guest is at {place}, settled by {settled}")
+    return lines + settled
 
 
 # What an attacker inside of TLS could do
 
 
 DAMAGES = {
-    "flip": ("streamDamaged", "a batch of pages with one bit flipped"),
-    "swap": ("streamDamaged", "a batch of pages in another's place"),
-    "replay": ("streamDamaged", "a batch of pages that comes a second time"),
-    "gap": ("streamDamaged", "a batch of pages left out"),
-    "truncate": ("linkLost", "a batch of pages cut off, and nothing after it,"),
-    "version": ("streamVersion", "a source that speaks only an old version of the stream"),
+    "flip": ("streamDamaged", "The seal of batch 2 does not fit", "a batch of pages with one bit flipped"),
+    "swap": ("streamDamaged", "Batches 2 and 3 came in each other's place", "a batch of pages in another's place"),
+    "replay": ("streamDamaged", "Batch 2 came again", "a batch of pages that comes a second time"),
+    "gap": ("streamDamaged", "what is between was left out", "a batch of pages left out"),
+    "truncate": ("linkLost", "broke", "a batch of pages cut off, and nothing after it,"),
+    "version": ("streamVersion", "the peer 0 to 0", "a source that speaks only an old version of the stream"),
 }
 
 
 def damage(name):
-    refusal, what = DAMAGES[name]
+    refusal, reason, what = DAMAGES[name]
 
     def body(pair, _):
         pair.prepare()
-        return meddled(pair, name, refusal)
+        return meddled(pair, [name], refusal, words=[reason])
     return Scenario(f"stream_{name}", f"{what} is refused as {refusal}", body)
-
-
-def meddled(pair, name, refusal):
-    """A migration whose stream goes through hands that change it."""
-    path = "/run/baton/meddled.sock"
-    meddler = pair.north.start(
-        sys.executable, os.path.join(HERE, "meddler.py"), path, "/run/baton/remote.sock", name, name="meddler",
-        stdout=subprocess.PIPE)
-    expect(meddler.child.stdout.readline() == b"ready\n", f"the meddler is not ready\n{meddler.tail()}")
-    try:
-        plan = pair.plan()
-        owner = pair.start(pair.north, plan, "--remote-socket", path)
-        waiting = pair.wait_for_guest(pair.south, plan)
-        said = expect_refused(pair, owner, plan, refusal)
-        expect(not waiting.said("running"), "the guest runs at the target all the same")
-        return said
-    finally:
-        meddler.kill()
-        meddler.child.stdout.close()
-        os.unlink(pair.north.path("meddled.sock"))
 
 
 def scenarios():
     return [
-        named(wrong_name), named(not_allowed), named(no_certificate), named(reloaded), named(unknown_root),
+        named(wrong_name), named(not_allowed), named(no_certificate), named(reloaded),
         *(bad_certificate(side, kind) for side in ("source", "target") for kind in ("foreign", "expired", "damaged")),
-        named(nobody_waits), named(nobody_there), named(same_name), named(no_room), named(no_registers),
-        policy("nosend", NOSEND, "says that it must not be sent"),
-        policy("domain", DOMAIN, "keeps it in its domain"),
-        party("host", ("--no-migration-feature",), "host's feature bits"),
-        party("guest", ("--guest-not-ready",), "guest's word"),
-        firmware("variable_missing", None, "is missing"), firmware("variable_false", 0, "is false"),
-        named(firmware_agrees), *(damage(name) for name in DAMAGES),
+        named(nobody_waits), named(nobody_there), named(same_name), named(no_room), named(given_up),
+        *(damage(name) for name in DAMAGES),
     ]

@@ -52,6 +52,7 @@ struct BenchPlan {
     /// A SEV guest on a device as slow as real ones.
     struct Throttled {
       let ramMebibytes: Int
+      let migrations: Int
       let pagesPerSecond: Int
     }
 
@@ -78,7 +79,7 @@ struct BenchPlan {
       Migration.Size(ramMebibytes: 4096, migrations: 6, streamMebibytes: 0),
     ],
     encrypted: Migration.Encrypted(ramMebibytes: 128, migrations: 6, pages: 10_000),
-    throttled: Migration.Throttled(ramMebibytes: 64, pagesPerSecond: 400))
+    throttled: Migration.Throttled(ramMebibytes: 32, migrations: 3, pagesPerSecond: 400))
   /// Of a plain guest, in C and in Swift each.
   var library = Size(ramMebibytes: 256, handoffs: 200, blocks: 8)
   var units: Units
@@ -115,7 +116,7 @@ struct BenchPlan {
     migration: Migration(
       plain: [Migration.Size(ramMebibytes: 64, migrations: 4, streamMebibytes: 64)],
       encrypted: Migration.Encrypted(ramMebibytes: 16, migrations: 2, pages: 1000),
-      throttled: Migration.Throttled(ramMebibytes: 16, pagesPerSecond: 400)),
+      throttled: Migration.Throttled(ramMebibytes: 16, migrations: 1, pagesPerSecond: 400)),
     library: Size(ramMebibytes: 64, handoffs: 10, blocks: 2),
     units: Units(
       sideBySide: [Size(ramMebibytes: 64, handoffs: 6, blocks: 2)],

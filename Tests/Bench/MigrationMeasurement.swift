@@ -23,7 +23,9 @@ struct MigrationMeasurement {
     }
     for size in plan.plain {
       part("\(size.ramMebibytes) MiB") {
-        if let measured = try plain(size) { results.plain.append(measured) }
+        var failures: [String] = []
+        defer { results.failures += failures }
+        if let measured = try plain(size, &failures) { results.plain.append(measured) }
       }
     }
     part("SEV guest") { results.encrypted = try encrypted(plan.encrypted) }
@@ -44,8 +46,11 @@ struct MigrationMeasurement {
 
   // MARK: Plain guests
 
+  /// - Parameter failures: Gets what went wrong with other programs' streams: they take no figures of ours along.
   /// - Returns: nil when the machine has not enough memory for this size.
-  private func plain(_ size: BenchPlan.Migration.Size) throws -> Results.Migration.Plain? {
+  private func plain(
+    _ size: BenchPlan.Migration.Size, _ failures: inout [String]
+  ) throws -> Results.Migration.Plain? {
     let free = try Host.availableByteCount() >> 20
     guard free > UInt64(2 * size.ramMebibytes + 768) else {
       Progress.say(
@@ -61,17 +66,22 @@ struct MigrationMeasurement {
       // Nothing of this one counts: the guest works with all its might, and is slow from then on.
       _ = try guest.migrate(["--max-pause", "600000", "--allow-nonconvergence"], seconds: 600)
       var series = MigrationSeries()
-      var streams: (openSSL: Distribution, iperf3: Distribution) = (Distribution(), Distribution())
+      var streams = OtherStreams()
       for number in 1...size.migrations {
         Progress.say("migration of \(size.ramMebibytes) MiB, \(number) of \(size.migrations)")
         series.add(try guest.migrate(seconds: 600))
-        if size.streamMebibytes > 0 { try stream(size.streamMebibytes, &streams) }
+        guard size.streamMebibytes > 0 else { continue }
+        do {
+          try stream(size.streamMebibytes, &streams)
+        } catch {
+          failures.append("other programs' streams beside \(size.ramMebibytes) MiB: \(error)")
+        }
       }
       try guest.end()
       guard let path = series.perGibibyte.figures, let pause = series.pause.figures else { return nil }
       return Results.Migration.Plain(
         ramMebibytes: size.ramMebibytes, path: path, openSSL: streams.openSSL.figures,
-        iperf3: streams.iperf3.figures, pause: pause,
+        socat: streams.socat.figures, iperf3: streams.iperf3.figures, pause: pause,
         processorSecondsPerGibibyte: series.processorSecondsPerGibibyte, forecasts: series.forecasts,
         vmmByteCount: guest.largestByteCount,
         sidecarByteCounts: try hosts.map { try $0.sidecar.largestResidentByteCount() })
@@ -80,11 +90,14 @@ struct MigrationMeasurement {
 
   /// The same number of bytes by the other programs.
   private func stream(
-    _ mebibytes: Int, _ streams: inout (openSSL: Distribution, iperf3: Distribution)
+    _ mebibytes: Int, _ streams: inout OtherStreams
   ) throws {
     let tools = RemoteTools(workspace: workspace, port: port + 2)
     if let time = try tools.openSSL(mebibytes: mebibytes) {
       streams.openSSL.record(nanoseconds: time * 1024 / UInt64(mebibytes))
+    }
+    if let time = try tools.socat(mebibytes: mebibytes) {
+      streams.socat.record(nanoseconds: time * 1024 / UInt64(mebibytes))
     }
     if let time = try tools.iperf3(mebibytes: mebibytes) {
       streams.iperf3.record(nanoseconds: time * 1024 / UInt64(mebibytes))
@@ -124,7 +137,11 @@ struct MigrationMeasurement {
         MigrationGuestSetup(
           name: "bench-quiet", ramMebibytes: plan.ramMebibytes, sev: "model", dutyPercent: 10,
           workingSet: "128K"), hosts, workspace)
-      let journey = try quiet.migrate(["--max-pause", "5000"], seconds: 1200)
+      var series = MigrationSeries()
+      for number in 1...plan.migrations {
+        Progress.say("migration with that device, \(number) of \(plan.migrations)")
+        series.add(try quiet.migrate(["--max-pause", "5000"], seconds: 1200))
+      }
       try quiet.end()
       Progress.say("migration with that device: a guest that writes faster")
       let busy = try MigrationGuest(
@@ -136,12 +153,19 @@ struct MigrationMeasurement {
       guard let foretold = refused.plan else { throw BenchError("there is no plan for the busy guest") }
       return Results.Migration.Throttled(
         pagesPerSecond: plan.pagesPerSecond, ramMebibytes: plan.ramMebibytes,
-        forecast: Results.Migration.Forecast(journey), dirtyPagesPerSecond: foretold.dirtyPagesPerSecond,
+        forecasts: series.forecasts, dirtyPagesPerSecond: foretold.dirtyPagesPerSecond,
         movedPagesPerSecond: foretold.pagesPerSecond,
         isRefused: !foretold.willConverge && refused.end.exitStatus.map { $0 != 0 } ?? false,
         refusal: refused.end.error)
     }
   }
+}
+
+/// What other programs made of the same number of bytes.
+private struct OtherStreams {
+  var openSSL = Distribution()
+  var socat = Distribution()
+  var iperf3 = Distribution()
 }
 
 /// Several migrations of one guest.

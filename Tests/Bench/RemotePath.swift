@@ -1,8 +1,8 @@
 import Harness
 import LinuxOS
 
-/// The way from one VMM to another through two sidecars, in raw bytes, beside iperf3 and one bulk TLS 1.3 stream of
-/// openssl's programs, in turns.
+/// The way from one VMM to another through two sidecars, in raw bytes, beside iperf3 and bulk TLS 1.3 streams of
+/// openssl's programs and of socat, in turns.
 struct RemotePath {
   let workspace: Workspace
 
@@ -18,16 +18,20 @@ struct RemotePath {
     }
     var path = Distribution()
     var stream = Distribution()
+    var socat = Distribution()
     var plain = Distribution()
     var processorSeconds = 0.0
     for round in 1...plan.rounds {
-      Progress.say("remote, round \(round) of \(plan.rounds): \(plan.mebibytes) MiB each way of three")
+      Progress.say("remote, round \(round) of \(plan.rounds): \(plan.mebibytes) MiB each way")
       let before = try source.processorSeconds() + target.processorSeconds()
       let carried = try carry(mebibytes: plan.mebibytes, port: port)
       path.record(nanoseconds: Self.perGibibyte(carried, plan.mebibytes))
       processorSeconds += try source.processorSeconds() + target.processorSeconds() - before
       if let time = try peers.openSSL(mebibytes: plan.mebibytes) {
         stream.record(nanoseconds: Self.perGibibyte(time, plan.mebibytes))
+      }
+      if let time = try peers.socat(mebibytes: plan.mebibytes) {
+        socat.record(nanoseconds: Self.perGibibyte(time, plan.mebibytes))
       }
       if let time = try peers.iperf3(mebibytes: plan.mebibytes) {
         plain.record(nanoseconds: Self.perGibibyte(time, plan.mebibytes))
@@ -37,7 +41,8 @@ struct RemotePath {
     _ = try carry(mebibytes: plan.largeMebibytes, port: port)
     guard let figures = path.figures else { throw BenchError("nothing was carried") }
     return Results.Remote(
-      mebibytes: plan.mebibytes, path: figures, openSSL: stream.figures, iperf3: plain.figures,
+      mebibytes: plan.mebibytes, path: figures, openSSL: stream.figures, socat: socat.figures,
+      iperf3: plain.figures,
       processorSecondsPerGibibyte: processorSeconds * 1024 / Double(plan.rounds * plan.mebibytes),
       largeMebibytes: plan.largeMebibytes, sourceByteCount: try source.largestResidentByteCount(),
       targetByteCount: try target.largestResidentByteCount())

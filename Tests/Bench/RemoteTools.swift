@@ -9,6 +9,7 @@ struct RemoteTools {
   let port: Int
 
   private static let openSSLPath = "/usr/bin/openssl"
+  private static let socatPath = "/usr/bin/socat"
   private static let iperf3Path = "/usr/bin/iperf3"
 
   /// Makes a certificate of `localhost` that is its own CA.
@@ -55,6 +56,38 @@ struct RemoteTools {
     try wait(source)
     withExtendedLifetime(serverInput) {}
     return end - start
+  }
+
+  /// One stream from `socat` to `socat` by the same library and cipher, in blocks of 256 KiB where `openssl`'s programs
+  /// take 16, in nanoseconds with its handshake.
+  func socat(mebibytes: Int) throws -> UInt64? {
+    guard (try? Files.open(Self.socatPath, .readOnly)) != nil else { return nil }
+    let configuration = workspace.path("openssl.cnf")
+    let lines = [
+      "openssl_conf = all", "[all]", "ssl_conf = modules", "[modules]", "system_default = tls", "[tls]",
+      "MinProtocol = TLSv1.3", "Ciphersuites = TLS_AES_128_GCM_SHA256", "",
+    ]
+    try Files.remove(configuration)
+    try Files.open(configuration, .createNew).write(Array(lines.joined(separator: "\n").utf8), at: 0)
+    func arguments(_ from: String, _ to: String) -> [String] {
+      ["OPENSSL_CONF=\(configuration)", Self.socatPath, "-u", "-b", "262144", from, to]
+    }
+    let server = try RunningProgram(
+      "/usr/bin/env",
+      arguments(
+        "OPENSSL-LISTEN:\(port),bind=127.0.0.1,reuseaddr,verify=0,cert=\(workspace.path("remote.pem"))"
+          + ",key=\(workspace.path("remote.key"))", "OPEN:/dev/null,wronly"), log: workspace.path("socat.log")
+    )
+    defer { server.kill() }
+    try waitForListener()
+    let start = MonotonicClock.now()
+    let client = try RunningProgram(
+      "/usr/bin/env",
+      arguments("OPEN:/dev/zero,readbytes=\(mebibytes << 20)", "OPENSSL:127.0.0.1:\(port),verify=0"),
+      log: workspace.path("socat.log"))
+    try client.waitForSuccess(seconds: 120)
+    try server.waitForSuccess(seconds: 120)
+    return MonotonicClock.now() - start
   }
 
   private struct Report: Decodable {

@@ -36,6 +36,7 @@ extension Results {
       let path: Figures
       /// The same of other programs; nil where they are not there or were not asked.
       let openSSL: Figures?
+      let socat: Figures?
       let iperf3: Figures?
       let pause: Figures
       let processorSecondsPerGibibyte: Double
@@ -47,6 +48,7 @@ extension Results {
 
       /// The rate as a share of openssl's.
       var ratio: Double? { openSSL.map { Double($0.p50Nanoseconds) / Double(path.p50Nanoseconds) } }
+      var ratioOfSocat: Double? { socat.map { Double($0.p50Nanoseconds) / Double(path.p50Nanoseconds) } }
     }
 
     /// A SEV guest of the model.
@@ -72,7 +74,7 @@ extension Results {
       let pagesPerSecond: Int
       let ramMebibytes: Int
       /// Of a guest that writes little.
-      let forecast: Forecast
+      let forecasts: [Forecast]
       /// Of the plan for a guest that writes as much as it can.
       let dirtyPagesPerSecond: UInt64
       let movedPagesPerSecond: UInt64
@@ -103,6 +105,9 @@ extension Results {
       if let ratio = size.ratio {
         add("rate of a migration of \(name) / openssl's TLS 1.3 stream", ratio, 0.6, isFloor: true)
       }
+      if let ratio = size.ratioOfSocat {
+        add("rate of a migration of \(name) / socat's TLS 1.3 stream", ratio, 0.6, isFloor: true)
+      }
       add(name, size.forecasts)
     }
     if let largest = migration.plain.max(by: { $0.ramMebibytes < $1.ramMebibytes }) {
@@ -113,7 +118,7 @@ extension Results {
     }
     if let encrypted = migration.encrypted { add("a SEV guest", encrypted.forecasts) }
     if let throttled = migration.throttled {
-      add("a SEV guest at \(throttled.pagesPerSecond) pages a second", [throttled.forecast])
+      add("a SEV guest at \(throttled.pagesPerSecond) pages a second", throttled.forecasts)
       add(
         "guest that writes faster than \(throttled.pagesPerSecond) pages a second is refused",
         throttled.isRefused ? 1 : 0, 1, isFloor: true)
@@ -149,8 +154,8 @@ extension ResultTable {
       lines += [
         "",
         "Device of \(throttled.pagesPerSecond) pages a second, SEV guest of \(throttled.ramMebibytes) MiB",
-        "  foretold \(Self.seconds(throttled.forecast.predictedMilliseconds)) s, took "
-          + "\(Self.seconds(throttled.forecast.realMilliseconds)) s; each page once is \(nominal) s",
+        "  foretold \(Self.seconds(Self.median(throttled.forecasts.map(\.predictedMilliseconds)))) s, took "
+          + "\(Self.seconds(Self.median(throttled.forecasts.map(\.realMilliseconds)))) s; each page once is \(nominal) s",
         "  a guest that writes \(throttled.dirtyPagesPerSecond) pages a second, \(throttled.movedPagesPerSecond) "
           + "can be moved: \(throttled.isRefused ? "refused" : "NOT refused")",
       ]
@@ -166,7 +171,7 @@ extension ResultTable {
     for size in sizes {
       let rows: [(String, Figures?)] = [
         ("migration", size.path), ("openssl s_client, s_server", size.openSSL),
-        ("iperf3, no TLS", size.iperf3),
+        ("socat, blocks of 256 KiB", size.socat), ("iperf3, no TLS", size.iperf3),
       ]
       for (name, figures) in rows {
         guard let figures else { continue }
@@ -231,7 +236,7 @@ extension ResultTable {
       append("SEV, \(encrypted.ramMebibytes) MiB", encrypted.forecasts)
     }
     if let throttled = migration.throttled {
-      append("SEV, \(throttled.pagesPerSecond) pages/s", [throttled.forecast])
+      append("SEV, \(throttled.pagesPerSecond) pages/s", throttled.forecasts)
     }
     add(table, title: "What the plan foretold: time and pause, real by foretold (medians)")
   }

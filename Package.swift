@@ -94,7 +94,7 @@ let package = Package(
     library("SEVDevice", ["CLinux", "SEVABI", "LinuxOS"]),
     library("Systemd", ["CSystemd", "LinuxOS"]),
     library("Varlink", []),
-    library("RegistryInterface", ["Varlink"]),
+    library("RegistryInterface", ["BatonWire", "Varlink"]),
 
     // Floor 5: what the programs are made of.
     library("Baton", ["BatonCore", "BatonWire", "LinuxOS"]),
@@ -138,14 +138,15 @@ let package = Package(
     tests("SEVABITests", ["SEVABI"]),
     tests(
       "SystemdTests",
-      ["BatonCore", "BatonWire", "LinuxOS", "RegistryInterface", "RegistryService", "Systemd"]),
+      ["BatonCore", "BatonWire", "Harness", "LinuxOS", "RegistryInterface", "RegistryService", "Systemd"]),
     tests("SEVCertificatesTests", ["SEVCertificates", "SEVABI", crypto, cryptoExtras]),
     tests("SEVModelTests", ["SEVModel", "SEVABI", "SEVCertificates", crypto, cryptoExtras]),
     tests(
       "MigrationCoreTests",
       ["MigrationCore", "BatonWire", "EncryptionStatus", "SEVABI", "SEVCertificates", crypto]),
     tests(
-      "RemoteServiceTests", ["RemoteService", "BatonWire", "LinuxOS", "RegistryInterface", "Varlink"] + nio),
+      "RemoteServiceTests",
+      ["RemoteService", "BatonWire", "Harness", "LinuxOS", "RegistryInterface", "Varlink"] + nio),
     tests(
       "RemoteMigrationTests",
       [

@@ -1,3 +1,5 @@
+import BatonWire
+
 /// Text for people, from values that a stranger may have chosen.
 public enum PlainText {
   /// Replaces everything that could move the cursor, change colours or reorder a line.
@@ -6,12 +8,7 @@ public enum PlainText {
   public static func clean(_ text: String) -> String {
     var result = ""
     for scalar in text.unicodeScalars {
-      switch scalar.properties.generalCategory {
-      case .control, .format, .lineSeparator, .paragraphSeparator, .surrogate, .privateUse, .unassigned:
-        result.append("?")
-      case _:
-        result.unicodeScalars.append(scalar)
-      }
+      result.unicodeScalars.append(PeerText.isHarmless(scalar) ? scalar : "?")
     }
     return result
   }

@@ -1,41 +1,18 @@
-import FoundationEssentials
+import Harness
 import Testing
 
 @testable import RemoteService
 
 @Suite("The sidecar's journal")
 struct JournalTests {
-  private struct Entry {
-    var subject = ""
-    var body = ""
-  }
+  private let catalog: JournalCatalog
 
-  /// The entries of units/baton-remote.catalog by their message id.
-  private func entries() throws -> [String: Entry] {
-    let path = #filePath.split(separator: "/").dropLast(3).joined(separator: "/")
-    let text = try String(contentsOfFile: "/\(path)/units/baton-remote.catalog", encoding: .utf8)
-    var entries: [String: Entry] = [:]
-    var current: String?
-    for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
-      if line.hasPrefix("-- ") {
-        let id = String(line.dropFirst(3))
-        #expect(entries[id] == nil, "\(id) is there twice")
-        entries[id] = Entry()
-        current = id
-      } else if let id = current {
-        if line.hasPrefix("Subject: ") {
-          entries[id]?.subject = String(line.dropFirst(9))
-        } else if !line.hasPrefix("Defined-By:"), !line.hasPrefix("Documentation:") {
-          entries[id]?.body += line
-        }
-      }
-    }
-    return entries
-  }
+  init() throws { catalog = try JournalCatalog(named: "baton-remote.catalog") }
 
   @Test("has an explanation for every kind of message, and no other")
-  func complete() throws {
-    let entries = try entries()
+  func complete() {
+    #expect(catalog.repeated.isEmpty, "\(catalog.repeated) are there twice")
+    let entries = catalog.entries
     let ids = RemoteMessageID.allCases.map(\.rawValue)
     #expect(Set(ids).count == ids.count, "no id is used twice")
     #expect(Set(entries.keys) == Set(ids))
@@ -55,14 +32,10 @@ struct JournalTests {
       .refused: ["BATON_PEER", "BATON_FAULT", "BATON_REFUSAL"], .answered: ["BATON_PEER"],
       .certificatesKept: ["BATON_FAULT", "BATON_REFUSAL"],
     ]
-    for (text, entry) in try entries() {
+    for (text, entry) in catalog.entries {
       let id = try #require(RemoteMessageID(rawValue: text))
-      // Every other part stands between two @.
-      let parts = (entry.subject + entry.body).split(separator: "@", omittingEmptySubsequences: false)
-      #expect(parts.count % 2 == 1, "\(id)")
-      for index in stride(from: 1, to: parts.count, by: 2) {
-        #expect(known[id]?.contains(String(parts[index])) == true, "\(id): \(parts[index])")
-      }
+      let fields = try #require(entry.fields, "\(id)")
+      for field in fields { #expect(known[id]?.contains(field) == true, "\(id): \(field)") }
     }
   }
 

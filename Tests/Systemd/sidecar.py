@@ -1,35 +1,18 @@
 """baton-remote of two hosts on one: `south` is the shipped unit, `north` a process beside it."""
 
-import contextlib
 import os
-import pwd
 import shutil
 import socket
 import time
 
 from certificates import Authority
 from manager import STATE, expect, journal, run, show, systemctl, wait
+from users import acting_as
 
 SERVICE = "baton-remote.service"
 SOCKETS = ("baton-remote.socket", "baton-remote-tls.socket")
 FILES = "/etc/baton/remote"
 NORTH_PORT = 4747
-
-
-@contextlib.contextmanager
-def acting_as(user):
-    """The kernel tells the other end of a local connection who this was at connect(2)."""
-    entry = pwd.getpwnam(user)
-    groups = os.getgroups()
-    os.setgroups(os.getgrouplist(user, entry.pw_gid))
-    os.setegid(entry.pw_gid)
-    os.seteuid(entry.pw_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)
 
 
 class Line:

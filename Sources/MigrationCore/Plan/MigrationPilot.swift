@@ -115,9 +115,9 @@ public struct MigrationPilot: Hashable, Sendable {
     let seconds = Double(nanoseconds) / 1e9
     let remaining = round - sent
     var now = self
-    // Half a second says more about this round than the rounds before it.
     // Nothing was waited for yet but the path's begin.
     let begin = self.round == 0 ? max(0, facts.startSeconds - facts.roundTripSeconds) : 0
+    // Half a second says more about this round than the rounds before it.
     if seconds >= 0.5 && sent.total >= 64 { now.learn(sent, seconds - begin) }
     let forecast = now.expected(remaining, spent: seconds)
     let elapsed = Double(elapsedNanoseconds) / 1e9

@@ -1,17 +1,15 @@
 """The interface for operators, tried with two independent clients."""
 
-import grp
-import os
-import pwd
 import signal
 import threading
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import asking
 from asking import Refused
 from clients import CLIENTS, AsyncClient
 from guest import Guest
 from manager import Failed, expect, systemctl, wait
+from users import acting_as
 
 
 # How many calls of Watch may be open at once.
@@ -84,21 +82,6 @@ def clients_upgrade_and_watch(host):
         guest.settled("b")
 
 
-@contextmanager
-def as_user(name):
-    """Connections made here are another user's, who may connect and no more."""
-    user, groups = pwd.getpwnam(name), os.getgroups()
-    os.setgroups([grp.getgrnam("baton").gr_gid])
-    os.setegid(user.pw_gid)
-    os.seteuid(user.pw_uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)
-
-
 def refused(make, error, method, is_more=False, during=None, **parameters):
     """The call ends with the error of this name; `during` happens once the first reply is there."""
     with make() as client:
@@ -131,7 +114,8 @@ def errors_of_a_running_guest(host, make):
     refused(make, "DeadlinePassed", "Upgrade", guest="vm1", deadlineMicroseconds=1000)
     refused(make, "RefusedByRegistry", "Upgrade", is_more=True, during=lambda: asking.ask("Abort", guest="vm1"),
             guest="vm1")
-    with as_user("vmm"):
+    # Who may connect and no more.
+    with acting_as("vmm", only_group="baton"):
         other = make()
     with other:
         expect(plain(other.call("List"))["guests"][0]["name"] == "vm1", "anybody who may connect may read")

@@ -7,9 +7,9 @@ struct BlackoutComparison {
   /// - Returns: nil when the machine has not enough memory for this size.
   func measure(_ size: BenchPlan.Size) throws -> Results.Comparison? {
     let needed = UInt64(size.ramMebibytes + 768) << 20
-    guard try Host.availableByteCount() > needed else {
+    guard try AvailableMemory.byteCount() > needed else {
       Progress.say(
-        "\(size.name) is left out: only \(try Host.availableByteCount() >> 20) MiB of memory are free"
+        "\(size.name) is left out: only \(try AvailableMemory.byteCount() >> 20) MiB of memory are free"
       )
       return nil
     }

@@ -2,16 +2,6 @@ import LinuxOS
 
 /// What is told of the machine beside its figures.
 enum Host {
-  /// `MemAvailable` of /proc/meminfo, in bytes.
-  static func availableByteCount() throws -> UInt64 {
-    let text = try read("/proc/meminfo")
-    for line in text.split(separator: "\n") where line.hasPrefix("MemAvailable:") {
-      let fields = line.split(separator: " ")
-      if fields.count > 1, let kibibytes = UInt64(fields[1]) { return kibibytes * 1024 }
-    }
-    throw BenchError("/proc/meminfo says nothing of MemAvailable")
-  }
-
   /// Whether real vCPUs can be made here.
   static var opensKVM: Bool { (try? Files.open("/dev/kvm", .readWrite)) != nil }
 

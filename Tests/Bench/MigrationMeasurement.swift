@@ -51,7 +51,7 @@ struct MigrationMeasurement {
   private func plain(
     _ size: BenchPlan.Migration.Size, _ failures: inout [String]
   ) throws -> Results.Migration.Plain? {
-    let free = try Host.availableByteCount() >> 20
+    let free = try AvailableMemory.byteCount() >> 20
     guard free > UInt64(2 * size.ramMebibytes + 768) else {
       Progress.say(
         "migration of \(size.ramMebibytes) MiB is left out: only \(free) MiB of memory are free")

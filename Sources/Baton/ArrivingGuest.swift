@@ -49,6 +49,12 @@ public struct ArrivingGuest: ~Copyable {
     }
   }
 
+  /// Says it once more, on a new connection, to a registry that knows it already: that changes nothing.
+  public mutating func repeatArrival(patienceMilliseconds: UInt64 = 5_000) throws(BatonError) {
+    link.disconnect()
+    try link.connectPatiently(milliseconds: patienceMilliseconds)
+  }
+
   /// Nothing comes of it: the source stays with its guest, or cannot be reached. This process may receive another one.
   public consuming func withdraw(_ refusal: Refusal, _ text: String) -> WithdrawnArrival {
     link.withdraw(refusal, text)
@@ -86,11 +92,13 @@ public struct WithdrawnArrival: ~Copyable {
   /// The socket to poll for reading, or -1 while there is no connection.
   public var descriptor: Int32 { link.descriptor }
 
-  /// Takes up what the registry sent, without waiting beyond a reconnect's welcome.
+  /// Takes up what the registry sent.
   ///
+  /// - Parameter deadline: Until when to wait for it, by `CLOCK_MONOTONIC` in nanoseconds; 0 for not beyond a
+  ///   reconnect's welcome.
   /// - Returns: true when it knows that the guest does not come.
-  public mutating func process() throws(BatonError) -> Bool {
-    switch try link.nextArrivalStep(until: 0) {
+  public mutating func process(until deadline: UInt64 = 0) throws(BatonError) -> Bool {
+    switch try link.nextArrivalStep(until: deadline) {
     case .act:
       link.disconnect()
       return true

@@ -63,12 +63,14 @@ final class GuestInstance {
       names: options.named.map(\.name), machine: machine, sev: sev, memoryStatus: memoryStatus)
   }
 
-  /// Makes everything for a guest that comes from another host.
+  /// Makes everything for a guest that comes from another host. Writes no guest RAM.
+  ///
+  /// - Parameter memory: Of nothing but zeros.
   static func arriving(
-    _ options: VMMOptions, kind: MachineKind, hasEncryptedState: Bool
+    _ options: VMMOptions, kind: MachineKind, hasEncryptedState: Bool, in memory: IncomingMemory
   ) throws -> GuestInstance {
-    let ram = try freshRAM(options)
-    let mapping = try SharedMapping(ram, byteCount: options.configuration.ramBytes)
+    let ram = try memory.ram.duplicate()
+    let mapping = memory.mapping
     try mapping.keepPrivate()
     let console = try options.console.map { console throws(SystemError) in
       Console(try open(console))
@@ -86,7 +88,7 @@ final class GuestInstance {
       machine: machine, sev: sev, memoryStatus: memoryStatus)
   }
 
-  private static func freshRAM(_ options: VMMOptions) throws(SystemError) -> OwnedDescriptor {
+  static func freshRAM(_ options: VMMOptions) throws(SystemError) -> OwnedDescriptor {
     let ram = try Memfd.create(
       name: "baton-ram", byteCount: UInt64(options.configuration.ramBytes), pages: options.pages)
     try ram.addSeals(.ram)

@@ -315,14 +315,14 @@ public final class IncomingMigration {
     case .zero:
       if touched.contains(number) { ram.mapping.clear(at: offset, count: GuestRAM.pageByteCount) }
     case .plain:
-      ram.mapping.write(data, at: offset)
       touched.insert(number)
+      ram.mapping.write(data, at: offset)
     case .encrypted:
       guard let encryption = guest.encryption else {
         throw MigrationFailure(.streamDamaged, "an encrypted page came for a guest that is not encrypted")
       }
-      try encryption.loadIncomingPage(header: header, data: data, at: ram.address(ofPage: number))
       touched.insert(number)
+      try encryption.loadIncomingPage(header: header, data: data, at: ram.address(ofPage: number))
     }
   }
 
@@ -422,5 +422,19 @@ public final class IncomingMigration {
     stage = .over
     request = nil
     if let link = link.take() { Farewell.say(link.takeSocket()) }
+  }
+
+  /// Makes RAM as it was when it was accepted: every page zero that was received. For a VMM that keeps it for the next
+  /// source, once this one is abandoned and nothing else has written to it.
+  ///
+  /// - Complexity: O(pages received).
+  public func erase() {
+    guard let ram = guest?.ram else { return }
+    var next = 0
+    while let page = touched.first(from: next) {
+      ram.mapping.clear(at: page * GuestRAM.pageByteCount, count: GuestRAM.pageByteCount)
+      next = page + 1
+    }
+    touched.removeAll()
   }
 }

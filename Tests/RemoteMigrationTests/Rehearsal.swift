@@ -38,6 +38,8 @@ final class Rehearsal {
   let receipt = DepartureReceipt.random()
   let id = MigrationID.random()
   var silence: UInt64 = 10_000_000_000
+  /// Whether the target makes its RAM ready for another source when this one has ended it.
+  var erases = false
   /// What happens at the target between ready and the receipt.
   var departs = true
 
@@ -137,6 +139,7 @@ final class Rehearsal {
     case .cancelled(let refusal, let text):
       outcome.cancelled = (refusal, text)
       incoming.abandon(nil)
+      if erases { incoming.erase() }
       return false
     case nil: if !incoming.isConnected { throw MigrationFailure(.linkLost, "no link") }
     case .waiting, .connected, .receiving: break

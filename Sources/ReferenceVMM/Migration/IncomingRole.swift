@@ -17,8 +17,12 @@ final class IncomingRole {
   private let signals: SignalQueue
   private let log: VMMLog
   private let patience: TimeoutExtension
+  /// Where the next guest comes to; nil when it could not be had yet.
+  private var memory: IncomingMemory?
   /// What the registry has still to hear of an earlier source's guest.
   private var withdrawn: WithdrawnArrival?
+  /// How long the registry took last for a word on a connection that stands; nil before a plan.
+  private var registryNanoseconds: UInt64?
   /// When it is told again.
   private var withdrawalDue: UInt64 = 0
 
@@ -49,6 +53,24 @@ final class IncomingRole {
         return try SourceRole(instance: instance, signals: signals, log: log).own(running)
       }
     }
+  }
+
+  /// Begins to make memory for the guest, if there is none.
+  @discardableResult private func prepareMemory() throws(MigrationFailure) -> IncomingMemory {
+    if let memory { return memory }
+    let fresh = try IncomingMemory(options)
+    memory = fresh
+    return fresh
+  }
+
+  /// Memory of which every page is there.
+  private func readyMemory() throws(MigrationFailure) -> IncomingMemory {
+    let ready = try prepareMemory()
+    // What could not be had now is asked for anew for the next source.
+    memory = nil
+    try ready.finish()
+    memory = ready
+    return ready
   }
 
   /// Goes on telling the registry that an earlier guest does not come, once a second while it cannot be reached.
@@ -138,6 +160,9 @@ final class IncomingRole {
     /// Asks the sidecar to wait; it may come later than this process.
     private func connect() throws -> End? {
       log.status(.waitingForSource)
+      do throws(MigrationFailure) { try role.prepareMemory() } catch {
+        log.sayOnce(.notice, "\(error.text); looked at again when the guest comes")
+      }
       while true {
         do throws(MigrationFailure) {
           incoming = try IncomingMigration(
@@ -239,7 +264,7 @@ final class IncomingRole {
       let manifest: Manifest
       do {
         let instance = try GuestInstance.arriving(
-          options, kind: role.kind, hasEncryptedState: offer.kind == .sevES)
+          options, kind: role.kind, hasEncryptedState: offer.kind == .sevES, in: role.readyMemory())
         self.instance = instance
         guest = try ArrivingInstance(instance, role.vendor)
         manifest = try instance.manifest()
@@ -258,13 +283,36 @@ final class IncomingRole {
       } catch {
         throw MigrationFailure(error)
       }
-      let took = MonotonicClock.now() - asked
+      let greeted = MonotonicClock.now() - asked
       // That another one comes has said of the last one all that was left to say.
       role.withdrawn = nil
+      if preamble.intent == .plan { takePlanBack() }
       var facts = try guest.encryption?.facts() ?? .withoutEncryption()
-      facts.registryNanoseconds = took
+      // The longer one of them was disturbed.
+      facts.registryNanoseconds = min(role.registryNanoseconds ?? greeted, greeted)
       try incoming?.accept(guest, checked(facts))
     }
+
+    /// The guest that is only planned could come; that it does not is said at once. How long the registry takes for
+    /// that is what its other answers take on a connection that stands: a record, the journal's sync, an answer.
+    private func takePlanBack() {
+      guard var guest = arriving.take() else { return }
+      // The first words wake it up, and find memory for their connections. What goes wrong shows with the last one.
+      for _ in 0..<3 { try? guest.repeatArrival(patienceMilliseconds: options.patienceMilliseconds) }
+      let asked = MonotonicClock.now()
+      var withdrawn = guest.withdraw(.migrationCancelled, "it was only planned")
+      var isHeard = false
+      do throws(BatonError) {
+        isHeard = try withdrawn.process(until: asked + Self.registryPatience)
+      } catch {
+        log.sayOnce(
+          .warning, "telling the registry that the guest was only planned: \(error); told every second")
+      }
+      role.registryNanoseconds = MonotonicClock.now() - asked
+      if !isHeard { role.withdraw(withdrawn) }
+    }
+
+    private static let registryPatience: UInt64 = 1_000_000_000
 
     private func checked(_ facts: TargetFacts) -> TargetFacts {
       var facts = facts
@@ -347,6 +395,7 @@ final class IncomingRole {
     private func start(_ permit: consuming RunPermit) throws -> End {
       guard let instance, let manifest else { preconditionFailure("an arrival without its guest") }
       let epoch = permit.epoch
+      role.memory = nil
       var failure: MachineError?
       let running = try permit.run(manifest: manifest) {
         do throws(MachineError) {
@@ -388,10 +437,18 @@ final class IncomingRole {
     /// Forgets everything that was made for this source.
     private func drop(_ failure: MigrationFailure?) {
       incoming?.abandon(failure)
-      incoming = nil
       withdraw(failure ?? MigrationFailure(.migrationCancelled, "the source ended the migration"))
       instance?.machine.end()
+      dropMemory()
+      incoming = nil
       instance = nil
+    }
+
+    /// The migration comes soon after its plan, of which only some pages were received: its memory is there already
+    /// then. What firmware or a restored guest may have written to goes.
+    private func dropMemory() {
+      guard instance != nil else { return }
+      if incoming?.intent == .plan, options.sev == .none { incoming?.erase() } else { role.memory = nil }
     }
   }
 }

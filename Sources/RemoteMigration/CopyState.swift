@@ -22,6 +22,10 @@ struct CopyState: ~Copyable {
   /// Pages dirtied in the first round, sampled for the plan.
   var curve: DirtyCurve
   var samples = 0
+  /// The same in short times, one after the other: the one since `traced`.
+  var trace = DirtyTrace()
+  var traced: UInt64 = 0
+  var window: PageBitmap
   var pilot: MigrationPilot?
   /// What was planned before the pilot took over.
   var decided: MigrationPlan?
@@ -33,6 +37,9 @@ struct CopyState: ~Copyable {
   var hasBegun = false
   /// How long it took last to collect what the guest wrote.
   var logNanoseconds: UInt64 = 0
+  /// When a plan began to send pages one by one, and how many of them it sent; 0 before.
+  var echoBegan: UInt64 = 0
+  var echoes = 0
 
   /// The most pages in a batch. A slow device fills small ones, so that the target's acknowledgements come soon.
   let batchPages: Int
@@ -40,6 +47,7 @@ struct CopyState: ~Copyable {
   init(pageCount: Int, isSlow: Bool) {
     pending = PageBitmap(pageCount: pageCount)
     dirty = PageBitmap(pageCount: pageCount)
+    window = PageBitmap(pageCount: pageCount)
     batchPages = isSlow ? 16 : PageBatch.maximumPages
     batch = PageBatch(pages: batchPages)
     curve = DirtyCurve(limitPages: UInt64(pageCount))

@@ -124,6 +124,37 @@ struct MigrationTests {
     #expect(!rehearsal.source.isLogging)
   }
 
+  @Test("a plan ends with pages that go one by one, and sends none twice")
+  func echoes() throws {
+    let rehearsal = try Rehearsal(FakeSourceGuest(), FakeTargetGuest())
+    rehearsal.request.isPlanOnly = true
+    var batches: [Int] = []
+    rehearsal.relay = { _, frame in
+      if UInt16(frame[0]) | UInt16(frame[1]) << 8 == 4 { batches.append(frame.count) }
+      return [frame]
+    }
+    let outcome = try rehearsal.run()
+    #expect(outcome.plan != nil && outcome.targetFailure == nil)
+    let page = GuestRAM.pageByteCount
+    #expect(batches.count > 8)
+    #expect(batches.suffix(8).allSatisfy { $0 < 2 * page })
+    #expect(batches.dropLast(8).contains { $0 > 8 * page })
+  }
+
+  @Test("leaves RAM at the target as zero as it was, if the target wants to use it for the next source")
+  func erased() throws {
+    for erases in [false, true] {
+      let rehearsal = try Rehearsal(FakeSourceGuest(), FakeTargetGuest())
+      rehearsal.request.isPlanOnly = true
+      rehearsal.erases = erases
+      #expect(try rehearsal.run().plan != nil)
+      let written = (0..<TestRAM.pageCount).filter {
+        !rehearsal.target.mapping.isZero(at: $0 * GuestRAM.pageByteCount, count: GuestRAM.pageByteCount)
+      }
+      #expect(written.isEmpty == erases)
+    }
+  }
+
   @Test("a guest that cannot be stopped shortly enough is refused before the pause")
   func nonconvergence() throws {
     let rehearsal = try Rehearsal(FakeSourceGuest(), FakeTargetGuest())

@@ -9,6 +9,8 @@ struct Forecast: Hashable, Sendable {
   /// Whether the pause comes below its limit.
   let converges: Bool
 
+  /// Plays through whatever the guest may do: it may be at any moment of what was seen of it.
+  ///
   /// - Parameters:
   ///   - pages: What the round under way still has to send.
   ///   - isFirst: Whether this is the first round, which the path begins with.
@@ -16,15 +18,30 @@ struct Forecast: Hashable, Sendable {
   ///   - facts: Pages, rates and what the guest writes.
   ///   - slowness: By how much longer rounds take than the rates say.
   ///   - rule: When to stop; as it stands now.
-  init(
+  /// - Returns: The end with the middle one of all pauses.
+  static func expect(
     sending pages: PageCounts, isFirst: Bool, spentSeconds: Double, facts: MigrationFacts, slowness: Double,
     rule: StopRule
+  ) -> Forecast {
+    let ends = facts.trace.starts.map { start in
+      Forecast(
+        sending: pages, isFirst: isFirst, spentSeconds: spentSeconds, facts: facts, slowness: slowness,
+        rule: rule, from: start)
+    }
+    return ends.sorted { $0.pauseSeconds < $1.pauseSeconds }[ends.count / 2]
+  }
+
+  /// - Parameter start: Where in what was seen of the guest.
+  private init(
+    sending pages: PageCounts, isFirst: Bool, spentSeconds: Double, facts: MigrationFacts, slowness: Double,
+    rule: StopRule, from start: Double
   ) {
     var rule = rule
     var round = pages
     var lasted = spentSeconds
     var total = 0.0
     var count = 0
+    var at = start
     while true {
       count += 1
       let took =
@@ -32,11 +49,14 @@ struct Forecast: Hashable, Sendable {
         ? Self.firstRound(pages, spentSeconds, facts, slowness) : Self.round(round, facts, slowness)
       total += took
       lasted += took
-      let dirtied = facts.kinds(facts.dirty.pages(inSeconds: lasted))
+      let dirtied = facts.dirtied(from: at, seconds: lasted)
+      if lasted.isFinite { at += lasted }
       let pause = Self.pause(dirtied, facts, slowness)
-      let next = Self.pauseAfterAnother(dirtied, facts, slowness)
       let verdict =
-        count < Self.mostRounds && total.isFinite ? rule.decide(pause: pause, next: next) : .stalled
+        count < Self.mostRounds && total.isFinite
+        ? rule.decide(
+          pause: pause, next: Self.pauseAfterAnother(dirtied, facts, slowness),
+          promise: Self.pauseAtQuietMoment(dirtied, facts, slowness)) : .stalled
       switch verdict {
       case .another:
         round = dirtied
@@ -77,6 +97,15 @@ struct Forecast: Hashable, Sendable {
   {
     let lasts = round(dirtied, facts, slowness)
     return pause(facts.kinds(facts.dirty.pages(inSeconds: lasts)), facts, slowness)
+  }
+
+  /// The pause after these pages were sent in a round of their own, as one of five moments would have it, or a better
+  /// one.
+  static func pauseAtQuietMoment(_ dirtied: PageCounts, _ facts: MigrationFacts, _ slowness: Double) -> Double
+  {
+    let lasts = round(dirtied, facts, slowness)
+    let pauses = facts.trace.starts.map { pause(facts.dirtied(from: $0, seconds: lasts), facts, slowness) }
+    return pauses.sorted()[pauses.count / 5]
   }
 
   /// Why the pause stays above its limit.

@@ -6,6 +6,8 @@ public struct MigrationFacts: Hashable, Sendable {
   public var rates: TransferRates
   /// What the guest writes.
   public var dirty: DirtyCurve
+  /// How evenly it writes it.
+  public var trace = DirtyTrace()
   /// How much of what the guest writes is encrypted, from 0 to 1.
   public var dirtyEncryptedShare: Double = 1
   /// The way to the target and back.
@@ -34,6 +36,13 @@ public struct MigrationFacts: Hashable, Sendable {
   /// How long pages take in a round of their own or in the pause.
   func secondsAlone(for pages: PageCounts) -> Double {
     rates.secondsAlone(for: pages, roundTripSeconds: roundTripSeconds)
+  }
+
+  /// What the guest writes in a time that begins somewhere in what was seen of it.
+  func dirtied(from start: Double, seconds: Double) -> PageCounts {
+    let usual = dirty.pages(inSeconds: seconds)
+    guard let seen = trace.pages(from: start, seconds: seconds) else { return kinds(usual) }
+    return kinds(min(seen.sum, max(usual, seen.most)))
   }
 
   /// Written pages by kind.

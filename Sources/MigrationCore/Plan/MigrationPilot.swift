@@ -75,14 +75,15 @@ public struct MigrationPilot: Hashable, Sendable {
       facts.dirtyEncryptedShare = Double(dirtied.encrypted) / Double(dirtied.total)
     }
     let pause = Forecast.pause(dirtied, facts, slowness)
-    let next = Forecast.pauseAfterAnother(dirtied, facts, slowness)
     let isShortEnough = pause <= plan.limits.maxPauseSeconds
     let elapsed = Double(elapsedNanoseconds) / 1e9
     if let most = plan.limits.maxSeconds, elapsed + pause > most {
       if isShortEnough || plan.limits.allowsNonconvergence { return .stop(pauseSeconds: pause) }
       return .giveUp(.takesTooLong(seconds: elapsed + expected(dirtied).seconds, maxSeconds: most))
     }
-    let verdict = rule.decide(pause: pause, next: next)
+    let verdict = rule.decide(
+      pause: pause, next: Forecast.pauseAfterAnother(dirtied, facts, slowness),
+      promise: Forecast.pauseAtQuietMoment(dirtied, facts, slowness))
     if isShortEnough {
       strikes = 0
       return verdict == .another ? .another : .stop(pauseSeconds: pause)
@@ -120,16 +121,20 @@ public struct MigrationPilot: Hashable, Sendable {
     // Half a second says more about this round than the rounds before it.
     if seconds >= 0.5 && sent.total >= 64 { now.learn(sent, seconds - begin) }
     let forecast = now.expected(remaining, spent: seconds)
-    let elapsed = Double(elapsedNanoseconds) / 1e9
     let rate = seconds > 0.1 ? Double(sent.total) / seconds : facts.rates.pagesPerSecond(of: round) / slowness
     return MigrationProgress(
       pagesRemaining: remaining.total, pagesPerSecond: rate, dirtyPagesPerSecond: facts.dirty.pagesPerSecond,
       expectedSeconds: forecast.seconds, expectedPauseSeconds: forecast.pauseSeconds,
-      willConverge: forecast.converges, isOverTime: plan.limits.maxSeconds.map { elapsed > $0 } ?? false)
+      willConverge: forecast.converges, isOverTime: isOverTime(elapsedNanoseconds: elapsedNanoseconds))
+  }
+
+  /// Whether it takes longer than it may.
+  public func isOverTime(elapsedNanoseconds: UInt64) -> Bool {
+    plan.limits.maxSeconds.map { Double(elapsedNanoseconds) / 1e9 > $0 } ?? false
   }
 
   private func expected(_ pages: PageCounts, spent: Double = 0) -> Forecast {
-    Forecast(
+    Forecast.expect(
       sending: pages, isFirst: round == 0, spentSeconds: spent, facts: facts, slowness: slowness, rule: rule)
   }
 

@@ -20,7 +20,7 @@ public struct MigrationPlan: Hashable, Sendable {
   public init(_ facts: MigrationFacts, _ limits: MigrationLimits) {
     self.facts = facts
     self.limits = limits
-    let forecast = Forecast(
+    let forecast = Forecast.expect(
       sending: facts.pages, isFirst: true, spentSeconds: 0, facts: facts, slowness: 1,
       rule: StopRule(maxPauseSeconds: limits.maxPauseSeconds))
     rounds = forecast.rounds

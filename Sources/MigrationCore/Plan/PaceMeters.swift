@@ -1,8 +1,8 @@
 /// What a migration has measured of its path.
 ///
 /// Pages count when the target has acknowledged them. A path needs time to come to its pace (connections begin slowly,
-/// memory is touched for the first time). So where the last third of the time was quicker than all of it, rates are those
-/// of the last third; what was lost before is told apart.
+/// memory is touched for the first time). So where the last third of the time was clearly quicker than all of it, rates
+/// are those of the last third; what was lost before is told apart.
 public struct PaceMeters: Sendable {
   /// When the frame was made whose answer is waited for.
   public var asked: UInt64 = 0
@@ -23,6 +23,7 @@ public struct PaceMeters: Sendable {
     let sequence: UInt64
     let sum: PageCounts
     let made: UInt64
+    let isEcho: Bool
   }
 
   /// Where everything stood at an acknowledgement.
@@ -36,6 +37,8 @@ public struct PaceMeters: Sendable {
   /// Batches that the target has not acknowledged yet.
   private var ledger: [Entry] = []
   private var sum = PageCounts()
+  /// What the target's device had worked at the last acknowledgement.
+  private var targetNanoseconds: UInt64 = 0
   /// From the first batch on, which has nothing acknowledged.
   private var marks: [Mark] = []
   private static let mostMarks = 1024
@@ -56,12 +59,15 @@ public struct PaceMeters: Sendable {
   /// - Parameters:
   ///   - began: When its making began, in nanoseconds.
   ///   - made: When it was ready to go.
-  public mutating func sent(_ pages: PageCounts, sequence: UInt64, began: UInt64, made: UInt64) {
+  ///   - isEcho: Whether it goes alone, to measure the way: it says nothing of the pace.
+  public mutating func sent(
+    _ pages: PageCounts, sequence: UInt64, began: UInt64, made: UInt64, isEcho: Bool = false
+  ) {
     if marks.isEmpty {
       marks.append(Mark(time: began, pages: sum, targetNanoseconds: 0, zeroNanoseconds: zeroNanoseconds))
     }
     sum = sum + pages
-    ledger.append(Entry(sequence: sequence, sum: sum, made: made))
+    ledger.append(Entry(sequence: sequence, sum: sum, made: made, isEcho: isEcho))
   }
 
   /// A batch of nothing but zeros took so long.
@@ -75,18 +81,20 @@ public struct PaceMeters: Sendable {
     guard let before = marks.last else { return }
     var pages = before.pages
     var count = 0
+    var isEcho = false
     while let oldest = ledger.first, oldest.sequence <= acknowledgement.sequence {
       pages = oldest.sum
+      isEcho = oldest.isEcho
       count += 1
       if oldest.sequence == acknowledgement.sequence, count == 1, now > oldest.made {
         let device =
-          acknowledgement.deviceNanoseconds
-          - min(
-            acknowledgement.deviceNanoseconds, before.targetNanoseconds)
+          acknowledgement.deviceNanoseconds - min(acknowledgement.deviceNanoseconds, targetNanoseconds)
         noteRoundTrip(now - oldest.made - min(now - oldest.made, device))
       }
       ledger.removeFirst()
     }
+    targetNanoseconds = acknowledgement.deviceNanoseconds
+    guard !isEcho else { return }
     marks.append(
       Mark(
         time: now, pages: pages, targetNanoseconds: acknowledgement.deviceNanoseconds,
@@ -127,7 +135,8 @@ public struct PaceMeters: Sendable {
     }
   }
 
-  /// Pages of a kind a second: in the whole time or its last third, whichever had more.
+  /// Pages of a kind a second: since the first acknowledgement, before which the path filled, or in the last third of
+  /// the time if that had clearly more.
   private func perSecond(
     _ kind: (PageCounts) -> UInt64, in time: (_ first: Mark, _ last: Mark) -> UInt64
   ) -> Double? {
@@ -137,10 +146,13 @@ public struct PaceMeters: Sendable {
       let time = time(mark, last)
       return pages >= Self.enoughPages && time > 0 ? Double(pages) / (Double(time) / 1e9) : nil
     }
-    guard let whole = rate(since: first) else { return nil }
+    guard let whole = rate(since: marks.count > 2 ? marks[1] : first) ?? rate(since: first) else {
+      return nil
+    }
     let begin = last.time - (last.time - first.time) / 3
     let third = marks.last { $0.time <= begin }.flatMap { rate(since: $0) }
-    return max(whole, third ?? whole)
+    // By a little it has more or less by chance.
+    return third.map { $0 > whole * 1.15 ? $0 : whole } ?? whole
   }
 
   /// Fewer pages say nothing about many.

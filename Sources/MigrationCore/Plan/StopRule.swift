@@ -19,20 +19,27 @@ struct StopRule: Hashable, Sendable {
     self.maxPauseSeconds = maxPauseSeconds
   }
 
-  /// Once the pause is short enough, a few more rounds, no longer than such a pause each, still shorten it, and make
-  /// it one that can be foretold: where the rounds happen to cross the limit is chance.
-  static let polishingRounds = 8
-  /// One such round may have been bad luck; after so many in a row what is promised of the next one is not believed.
-  static let patience = 2
+  /// Once the pause is short enough, more rounds, no longer than such a pause each, still shorten it, and make it one
+  /// that can be foretold: where the rounds happen to cross the limit is chance. One that meets a burst of the guest's
+  /// writes was bad luck; after so many in a row what is promised of the next one is not believed.
+  static let polishingRounds = 12
+  static let patience = 8
+  /// What a round has to bring the pause down to, as a share.
+  private static let worthwhile = 0.95
 
   /// - Parameters:
   ///   - pause: The pause if the guest were stopped now.
-  ///   - next: The pause after another round.
-  mutating func decide(pause: Double, next: Double) -> Verdict {
-    guard pause <= maxPauseSeconds else { return next < pause * 0.99 ? .another : .stalled }
-    vain = pause < shortest * 0.8 ? 0 : vain + 1
+  ///   - next: The pause that is to be expected after another round.
+  ///   - promise: The pause after another round at a quiet moment of the guest.
+  mutating func decide(
+    pause: Double, next: @autoclosure () -> Double, promise: @autoclosure () -> Double
+  ) -> Verdict {
+    guard pause <= maxPauseSeconds else { return next() < pause * 0.99 ? .another : .stalled }
+    vain = pause < shortest * Self.worthwhile ? 0 : vain + 1
     shortest = min(shortest, pause)
-    guard polished < Self.polishingRounds, vain < Self.patience, next < pause * 0.8 else { return .stop }
+    guard polished < Self.polishingRounds, vain < Self.patience, promise() < pause * Self.worthwhile else {
+      return .stop
+    }
     polished += 1
     return .another
   }

@@ -33,6 +33,29 @@ struct PaceMetersTests {
     return pace
   }
 
+  @Test("has the way from pages that go alone, which tell nothing of the pace")
+  func echoes() throws {
+    var pace = PaceMeters()
+    pace.asked = origin
+    pace.answered(now: origin + 900_000)
+    for number: UInt64 in 0..<10 {
+      let made = origin + (1 + number) * 10_000_000
+      pace.sent(PageCounts(plain: 100), sequence: number, began: made - 10_000_000, made: made)
+      pace.acknowledged(acknowledged(number, device: (1 + number) * 2_000_000), now: made + 10_000_000)
+    }
+    let rate = try #require(pace.plainPagesPerSecond)
+    #expect(pace.roundTripNanoseconds == 900_000)
+    for number: UInt64 in 10..<18 {
+      let made = origin + number * 100_000_000
+      pace.sent(PageCounts(plain: 1), sequence: number, began: made, made: made, isEcho: true)
+      // What the target's device took is no way: 100 microseconds of these.
+      pace.acknowledged(
+        acknowledged(number, device: 20_000_000 + (number - 9) * 100_000), now: made + 400_000)
+    }
+    #expect(pace.roundTripNanoseconds == 300_000)
+    #expect(pace.plainPagesPerSecond == rate)
+  }
+
   @Test("is the pace that a connection comes to, not that of its slow begin")
   func far() throws {
     let pace = farPace()

@@ -11,6 +11,8 @@ struct SimulatedMigration {
     case sweep(perSecond: Double, set: Int)
     /// A small set all the time, and slowly all the rest.
     case both(perSecond: Double, set: Int, growth: Double)
+    /// All of a set at once, and then nothing until the next time.
+    case bursts(every: Double, set: Int)
   }
 
   let pageCount: Int
@@ -24,8 +26,11 @@ struct SimulatedMigration {
   private var random: UInt64 = 0x9E37_79B9_7F4A_7C15
   private var dirty: [Bool]
   private var dirtyCount = 0
+  /// Of the window of the trace that runs.
+  private var windowDirty: Set<Int> = []
   private var cursor = 0
   private var growthCursor = 0
+  private var isTraced = false
   private var owed = 0.0
   private var growthOwed = 0.0
 
@@ -51,6 +56,7 @@ struct SimulatedMigration {
   private mutating func mark(_ page: Int) {
     if !dirty[page] { dirtyCount += 1 }
     dirty[page] = true
+    if isTraced { windowDirty.insert(page) }
   }
 
   /// The guest runs for a time.
@@ -76,6 +82,8 @@ struct SimulatedMigration {
         mark(set + growthCursor)
         growthCursor = (growthCursor + 1) % (pageCount - set)
       }
+    case .bursts(let every, let set):
+      for _ in 0..<take(1 / every, &owed) { for page in 0..<set { mark(page) } }
     }
   }
 
@@ -93,13 +101,18 @@ struct SimulatedMigration {
   /// - Parameter rate: The plan is told this one instead.
   mutating func facts(measured rate: Double? = nil) -> MigrationFacts {
     var curve = DirtyCurve(limitPages: UInt64(pageCount))
+    var trace = DirtyTrace()
     _ = collect()
-    var spent = 0.0
-    for milliseconds in [20, 50, 100, 200, 500, 1000, 2000, 3000] {
-      run(Double(milliseconds) / 1000 - spent)
-      spent = Double(milliseconds) / 1000
-      curve.add(pages: UInt64(dirtyCount), nanoseconds: UInt64(milliseconds) * 1_000_000)
+    isTraced = true
+    for milliseconds in stride(from: 10, through: 3000, by: 10) {
+      windowDirty = []
+      run(0.01)
+      trace.add(pages: UInt64(windowDirty.count), nanoseconds: 10_000_000)
+      if [20, 50, 100, 200, 500, 1000, 2000, 3000].contains(milliseconds) {
+        curve.add(pages: UInt64(dirtyCount), nanoseconds: UInt64(milliseconds) * 1_000_000)
+      }
     }
+    isTraced = false
     let pace = measuredPace()
     var rates = TransferRates()
     rates.encryptedPagesPerSecond = rate ?? pace.encryptedPagesPerSecond
@@ -107,6 +120,7 @@ struct SimulatedMigration {
     rates.targetDevicePagesPerSecond = pace.targetDevicePagesPerSecond
     var facts = MigrationFacts(
       pages: PageCounts(encrypted: UInt64(pageCount)), rates: rates, dirty: curve)
+    facts.trace = trace
     facts.roundTripSeconds = Double(pace.roundTripNanoseconds) / 1e9
     facts.startSeconds = rate == nil ? pace.startSeconds(rates) : 0
     facts.standstillSeconds = standstillSeconds

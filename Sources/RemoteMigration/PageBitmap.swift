@@ -59,6 +59,11 @@ public struct PageBitmap: Hashable, Sendable {
     for index in words.indices { words[index] |= other.words[index] }
   }
 
+  public mutating func formIntersection(_ other: PageBitmap) {
+    precondition(other.pageCount == pageCount, "sets of different RAM")
+    for index in words.indices { words[index] &= other.words[index] }
+  }
+
   /// Lets somebody add bits: 64 pages a word, the lowest bit first. Bits beyond the last page are dropped.
   public mutating func formUnion(_ add: (inout [UInt64]) -> Void) {
     add(&words)

@@ -76,9 +76,9 @@ struct BenchPlan {
   var migration = Migration(
     plain: [
       Migration.Size(ramMebibytes: 1024, migrations: 12, streamMebibytes: 1024),
-      Migration.Size(ramMebibytes: 4096, migrations: 6, streamMebibytes: 0),
+      Migration.Size(ramMebibytes: 4096, migrations: 8, streamMebibytes: 0),
     ],
-    encrypted: Migration.Encrypted(ramMebibytes: 128, migrations: 6, pages: 10_000),
+    encrypted: Migration.Encrypted(ramMebibytes: 128, migrations: 12, pages: 10_000),
     throttled: Migration.Throttled(ramMebibytes: 32, migrations: 3, pagesPerSecond: 400))
   /// Of a plain guest, in C and in Swift each.
   var library = Size(ramMebibytes: 256, handoffs: 200, blocks: 8)

@@ -8,6 +8,8 @@ public struct MigrationFacts: Hashable, Sendable {
   public var dirty: DirtyCurve
   /// How evenly it writes it.
   public var trace = DirtyTrace()
+  /// What it wrote in each of the times that the trace is made of: it is always dirty.
+  public var alwaysDirty = PageCounts()
   /// How much of what the guest writes is encrypted, from 0 to 1.
   public var dirtyEncryptedShare: Double = 1
   /// The way to the target and back.
@@ -42,7 +44,8 @@ public struct MigrationFacts: Hashable, Sendable {
   func dirtied(from start: Double, seconds: Double) -> PageCounts {
     let usual = dirty.pages(inSeconds: seconds)
     guard let seen = trace.pages(from: start, seconds: seconds) else { return kinds(usual) }
-    return kinds(min(seen.sum, max(usual, seen.most)))
+    let some = kinds(min(seen.sum, max(usual, seen.most)))
+    return some.total > alwaysDirty.total ? some : alwaysDirty
   }
 
   /// Written pages by kind.

@@ -53,4 +53,15 @@ struct DirtyTraceTests {
     #expect(facts.dirtied(from: 0.003, seconds: 0.1) == PageCounts(plain: 30))
     #expect(facts.dirtied(from: 0.003, seconds: 0.001) == PageCounts(plain: 3))
   }
+
+  @Test("has in every time the pages that were written in all of them")
+  func always() {
+    var facts = MigrationFacts(
+      pages: PageCounts(encrypted: 1000), rates: TransferRates(), dirty: DirtyCurve(limitPages: 1000))
+    facts.dirty.add(pages: 60, nanoseconds: 400_000_000)
+    for number in 0..<40 { facts.trace.add(pages: number == 20 ? 60 : 3, nanoseconds: 10_000_000) }
+    facts.alwaysDirty = PageCounts(encrypted: 3)
+    #expect(facts.dirtied(from: 0.05, seconds: 0.000_5) == PageCounts(encrypted: 3))
+    #expect(facts.dirtied(from: 0.2, seconds: 0.01) == PageCounts(encrypted: 60))
+  }
 }

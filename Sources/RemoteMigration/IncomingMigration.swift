@@ -5,7 +5,8 @@ public import MigrationCore
 
 /// What the target of a migration asks of its VMM. All calls come from the thread that steps the migration.
 public protocol IncomingGuest: AnyObject {
-  /// All zeros at the begin.
+  /// All zeros at the begin, and best with every page there already: one that has to be found when it comes costs
+  /// several times as long as its copy.
   var ram: GuestRAM { get }
   /// nil for a guest whose memory the host reads.
   var encryption: (any IncomingEncryption)? { get }

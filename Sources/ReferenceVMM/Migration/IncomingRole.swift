@@ -298,7 +298,7 @@ final class IncomingRole {
     private func takePlanBack() {
       guard var guest = arriving.take() else { return }
       // The first words wake it up, and find memory for their connections. What goes wrong shows with the last one.
-      for _ in 0..<3 { try? guest.repeatArrival(patienceMilliseconds: options.patienceMilliseconds) }
+      for _ in 0..<3 { try? guest.repeatArrival(patienceMilliseconds: 100) }
       let asked = MonotonicClock.now()
       var withdrawn = guest.withdraw(.migrationCancelled, "it was only planned")
       var isHeard = false

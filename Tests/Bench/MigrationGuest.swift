@@ -73,8 +73,14 @@ final class MigrationGuest {
   private var target: MigrationHost { hosts[1 - place] }
 
   /// Moves it to the other host.
-  func migrate(_ options: [String] = [], seconds: UInt64) throws -> Journey {
+  ///
+  /// - Parameter onQuietMachine: Whether the machine is to be quiet before, which takes a guest that does not work
+  ///   much.
+  func migrate(
+    _ options: [String] = [], seconds: UInt64, onQuietMachine: Bool = false
+  ) throws -> Journey {
     let successor = try waitAtTarget()
+    if onQuietMachine { try QuietMachine.wait() }
     defer { if owner !== successor { successor.kill() } }
     let before = try processorSeconds(owner, successor)
     let command = try MigrationCommand.run(

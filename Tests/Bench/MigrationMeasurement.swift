@@ -69,7 +69,7 @@ struct MigrationMeasurement {
       var streams = OtherStreams()
       for number in 1...size.migrations {
         Progress.say("migration of \(size.ramMebibytes) MiB, \(number) of \(size.migrations)")
-        series.add(try guest.migrate(seconds: 600))
+        series.add(try guest.migrate(seconds: 600, onQuietMachine: true))
         guard size.streamMebibytes > 0 else { continue }
         do {
           try stream(size.streamMebibytes, &streams)

@@ -144,6 +144,9 @@ final class FakeSourceDevice: OutgoingEncryption {
     changed.append(frame..<frame + 1)
   }
 
+  /// The guest says something of pages, whether it has them or not.
+  func name(_ frames: Range<UInt64>) { changed.append(frames) }
+
   func saveRegisters(ofVCPU number: UInt32) throws(MigrationFailure) -> SaveAreaPacket {
     calls.append("registers \(number)")
     if trouble == .registers { throw MigrationFailure(.encryptedStateNotSendable, "no registers go out") }

@@ -6,11 +6,11 @@ import Testing
 
 @Suite("A source that is kept waiting, or told of too much")
 struct OutgoingLimitsTests {
-  @Test("gives the target 10 s more for each 16 GiB of RAM to answer the offer, and for nothing else")
+  @Test("gives the target a minute for each 16 GiB of RAM to answer the offer, and for nothing else")
   func offering() {
     let gibibyte: UInt64 = 1 << 30
     let second: UInt64 = 1_000_000_000
-    for (ram, seconds): (UInt64, UInt64) in [(0, 40), (15, 40), (16, 50), (100, 100), (4096, 2600)] {
+    for (ram, seconds): (UInt64, UInt64) in [(0, 100), (15, 100), (16, 160), (100, 460), (4096, 15_460)] {
       #expect(OutgoingMigration.Stage.offering.deadline(ram: ram * gibibyte) == seconds * second)
     }
     let others: [OutgoingMigration.Stage] = [

@@ -33,7 +33,7 @@ struct BatonBench: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Only these RAM sizes, in MiB, for the parts blackout, move and systemd.", valueName: "MiB"))
+      "Only these RAM sizes, in MiB, for the parts blackout, move, migration and systemd.", valueName: "MiB"))
   var size: [Int] = []
 
   @Option(

@@ -57,8 +57,9 @@ struct BenchPlan {
     }
 
     var plain: [Size]
-    let encrypted: Encrypted
-    let throttled: Throttled
+    /// nil to leave it out.
+    var encrypted: Encrypted?
+    var throttled: Throttled?
   }
 
   /// Both ways in which a context goes.
@@ -130,6 +131,11 @@ struct BenchPlan {
     if let handoffs {
       library = Size(
         ramMebibytes: library.ramMebibytes, handoffs: handoffs, blocks: min(library.blocks, handoffs))
+    }
+    if !wanted.isEmpty {
+      migration.plain.removeAll { !wanted.contains($0.ramMebibytes) }
+      if let guest = migration.encrypted, !wanted.contains(guest.ramMebibytes) { migration.encrypted = nil }
+      if let guest = migration.throttled, !wanted.contains(guest.ramMebibytes) { migration.throttled = nil }
     }
     units.sideBySide = Self.restrict(units.sideBySide, .token, wanted, handoffs)
     units.inPlace = Self.restrict(units.inPlace, .token, wanted, handoffs)

@@ -28,8 +28,8 @@ struct MigrationMeasurement {
         if let measured = try plain(size, &failures) { results.plain.append(measured) }
       }
     }
-    part("SEV guest") { results.encrypted = try encrypted(plan.encrypted) }
-    part("throttled device") { results.throttled = try throttled(plan.throttled) }
+    if let plan = plan.encrypted { part("SEV guest") { results.encrypted = try encrypted(plan) } }
+    if let plan = plan.throttled { part("throttled device") { results.throttled = try throttled(plan) } }
     return results
   }
 

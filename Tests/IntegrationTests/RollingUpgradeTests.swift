@@ -86,7 +86,9 @@ extension IntegrationSuite {
           try arguments(
             bench, ["a", "b", "c"], options: ["--max-failures", "2", "--max-parallel", "2"],
             script: "[ $1 != b ] || exit 7"))
-        #expect(try self.report(more.output).ends == ["a": "upgraded", "b": "stayed", "c": "upgraded"])
+        #expect(
+          try self.report(more.output).ends == ["a": "upgraded", "b": "stayed", "c": "upgraded"],
+          "\(more.output)")
         #expect(more.status == CommandStatus.guestAtSource.rawValue)
       }
     }

@@ -26,8 +26,8 @@ struct CopyState: ~Copyable {
   var trace = DirtyTrace()
   var traced: UInt64 = 0
   var window: PageBitmap
-  /// Pages that were written in each of these times.
-  var always: PageBitmap
+  /// Pages that were written in each of these times; nil before the first one.
+  var always: PageBitmap?
   var pilot: MigrationPilot?
   /// What was planned before the pilot took over.
   var decided: MigrationPlan?
@@ -50,8 +50,6 @@ struct CopyState: ~Copyable {
     pending = PageBitmap(pageCount: pageCount)
     dirty = PageBitmap(pageCount: pageCount)
     window = PageBitmap(pageCount: pageCount)
-    always = PageBitmap(pageCount: pageCount)
-    always.insertAll()
     batchPages = isSlow ? 16 : PageBatch.maximumPages
     batch = PageBatch(pages: batchPages)
     curve = DirtyCurve(limitPages: UInt64(pageCount))

@@ -78,7 +78,7 @@ extension OutgoingMigration {
   }
 
   private func sampleDirty(_ now: UInt64) throws(MigrationFailure) {
-    try traceDirty(now)
+    if copy.traced < now { try traceDirty(now) }
     copy.curve.add(pages: UInt64(copy.dirty.count), nanoseconds: now - copy.began)
   }
 
@@ -86,7 +86,11 @@ extension OutgoingMigration {
     try guest.takeDirtyPages(into: &copy.window)
     copy.trace.add(pages: UInt64(copy.window.count), nanoseconds: now - copy.traced)
     copy.dirty.formUnion(copy.window)
-    if now - copy.traced >= Self.window { copy.always.formIntersection(copy.window) }
+    if now - copy.traced >= Self.window {
+      var always = copy.always.take() ?? copy.window
+      always.formIntersection(copy.window)
+      copy.always = always
+    }
     copy.window.removeAll()
     copy.traced = now
     copy.logNanoseconds = MonotonicClock.now() - now
@@ -121,7 +125,7 @@ extension OutgoingMigration {
     let pages = count(all)
     var facts = MigrationFacts(pages: pages, rates: rates, dirty: copy.curve)
     facts.trace = copy.trace
-    facts.alwaysDirty = copy.trace.seconds > 0 ? count(copy.always) : PageCounts()
+    facts.alwaysDirty = copy.always.map { count($0) } ?? PageCounts()
     let dirtied = count(copy.dirty)
     facts.dirtyEncryptedShare =
       dirtied.total > 0

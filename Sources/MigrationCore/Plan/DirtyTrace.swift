@@ -62,6 +62,8 @@ public struct DirtyTrace: Hashable, Sendable {
   private static let repetitions = 4.0
 
   /// Moments to begin at, in seconds: evenly spread, so that each is as likely as the others.
-  var starts: [Double] { (0..<Self.startCount).map { seconds * Double($0) / Double(Self.startCount) } }
+  var starts: [Double] {
+    windows.isEmpty ? [0] : (0..<Self.startCount).map { seconds * Double($0) / Double(Self.startCount) }
+  }
   private static let startCount = 31
 }

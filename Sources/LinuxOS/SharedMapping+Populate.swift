@@ -19,6 +19,19 @@ extension SharedMapping {
     }
   }
 
+  /// Makes every page present, piece by piece.
+  ///
+  /// - Parameters:
+  ///   - size: Of a piece, in bytes, a multiple of the page size.
+  ///   - goesOn: Asked before each piece, with its offset in bytes; false leaves it and the rest as they are.
+  /// - Throws: `ENOMEM` when pages that do not exist yet cannot be allocated.
+  public func populate(pieces size: Int, while goesOn: (_ offset: Int) -> Bool) throws(SystemError) {
+    for offset in stride(from: 0, to: byteCount, by: size) {
+      guard goesOn(offset) else { return }
+      try populate(at: offset, count: min(size, byteCount - offset))
+    }
+  }
+
   /// Takes every page out of this process's page tables, so that a later unmapping, or this process's end, takes no
   /// time. The memfd keeps their contents; who uses a page gets it back by a fault.
   ///

@@ -104,9 +104,9 @@ struct SuccessorRole {
   /// Makes all RAM present while the guest runs elsewhere, and tells how far that is.
   private func populate(_ mapping: SharedMapping) {
     do throws(SystemError) {
-      for offset in stride(from: 0, to: mapping.byteCount, by: Self.populatedAtOnce) {
+      try mapping.populate(pieces: Self.populatedAtOnce) { offset in
         log.status(.mapping(doneBytes: offset, ofBytes: mapping.byteCount))
-        try mapping.populate(at: offset, count: min(Self.populatedAtOnce, mapping.byteCount - offset))
+        return true
       }
     } catch {
       log.say(

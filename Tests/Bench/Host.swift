@@ -21,7 +21,7 @@ enum Host {
     return (String((name ?? " unknown").dropFirst()), max(names.count, 1))
   }
 
-  private static func read(_ path: String) throws -> String {
+  static func read(_ path: String) throws -> String {
     let file = try Files.open(path, .readOnly)
     return String(decoding: try file.read(count: 1 << 17, at: 0), as: UTF8.self)
   }

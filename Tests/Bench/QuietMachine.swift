@@ -1,5 +1,4 @@
 import Harness
-import LinuxOS
 
 /// A machine on which little else runs.
 enum QuietMachine {
@@ -20,9 +19,8 @@ enum QuietMachine {
 
   /// Of all processors since the machine began, in ticks; the first line of /proc/stat (proc_stat(5)).
   private static func times() throws -> (busy: UInt64, all: UInt64) {
-    let text = String(
-      decoding: try Files.open("/proc/stat", .readOnly).read(count: 4096, at: 0), as: UTF8.self)
-    let fields = text.prefix { $0 != "\n" }.split(separator: " ").dropFirst().compactMap { UInt64($0) }
+    let fields = try Host.read("/proc/stat").prefix { $0 != "\n" }.split(separator: " ").dropFirst()
+      .compactMap { UInt64($0) }
     guard fields.count >= 8 else {
       throw BenchError("/proc/stat does not begin with the times of all processors")
     }

@@ -23,10 +23,7 @@ final class IncomingMemory {
 
     func run() {
       do throws(SystemError) {
-        for offset in stride(from: 0, to: mapping.byteCount, by: IncomingMemory.madeAtOnce) {
-          guard !isUnwanted.load(ordering: .relaxed) else { return }
-          try mapping.populate(at: offset, count: min(IncomingMemory.madeAtOnce, mapping.byteCount - offset))
-        }
+        try mapping.populate(pieces: IncomingMemory.madeAtOnce) { _ in !isUnwanted.load(ordering: .relaxed) }
       } catch {
         failure.withLock { $0 = error }
       }
@@ -45,10 +42,7 @@ final class IncomingMemory {
     let wanted = options.configuration.ramBytes
     // A host that hides how much it has is believed to have it; huge pages are set aside when they are mapped.
     if options.pages == .base, let available = try? AvailableMemory.byteCount(), available < UInt64(wanted) {
-      throw MigrationFailure(
-        .noRoom,
-        "the target has no room for the guest: it needs \(wanted >> 20) MiB of memory, \(available >> 20) MiB are "
-          + "available")
+      throw .noRoom("it needs \(wanted >> 20) MiB of memory, \(available >> 20) MiB are available")
     }
     do throws(SystemError) {
       ram = try GuestInstance.freshRAM(options)
@@ -56,7 +50,7 @@ final class IncomingMemory {
       maker = Maker(mapping)
       thread = try OSThread(name: "memory") { [maker] in maker.run() }
     } catch {
-      throw Self.noRoom(error)
+      throw .noRoom("\(error)")
     }
   }
 
@@ -67,13 +61,16 @@ final class IncomingMemory {
   /// - Throws: `noRoom` when not all of them could be had.
   func finish() throws(MigrationFailure) {
     thread.join()
-    if let failure = maker.whyNot { throw Self.noRoom(failure) }
-  }
-
-  private static func noRoom(_ error: SystemError) -> MigrationFailure {
-    MigrationFailure(.noRoom, "the target has no room for the guest: \(error)")
+    if let failure = maker.whyNot { throw .noRoom("\(failure)") }
   }
 
   /// Some 50 ms of work, after which is looked whether it is still wanted; in bytes.
   private static let madeAtOnce = 64 << 20
+}
+
+extension MigrationFailure {
+  /// What a guest needs cannot be had here.
+  static func noRoom(_ why: String) -> MigrationFailure {
+    MigrationFailure(.noRoom, "the target has no room for the guest: \(why)")
+  }
 }

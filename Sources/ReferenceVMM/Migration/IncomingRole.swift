@@ -21,10 +21,10 @@ final class IncomingRole {
   private var memory: IncomingMemory?
   /// What the registry has still to hear of an earlier source's guest.
   private var withdrawn: WithdrawnArrival?
-  /// How long the registry took last for a word on a connection that stands; nil before a plan.
-  private var registryNanoseconds: UInt64?
   /// When it is told again.
   private var withdrawalDue: UInt64 = 0
+  /// How long the registry took last for a word on a connection that stands; nil before a plan.
+  private var registryNanoseconds: UInt64?
 
   init(
     options: VMMOptions, vendor: VendorCertificates, kind: MachineKind, identity: VMMIdentity,
@@ -270,7 +270,7 @@ final class IncomingRole {
         manifest = try instance.manifest()
       } catch {
         throw error as? MigrationFailure
-          ?? MigrationFailure(.noRoom, "the target has no room for the guest: \(error)")
+          ?? .noRoom("\(error)")
       }
       self.manifest = manifest
       try guest.encryption?.check(policy: offer.policy)

@@ -49,12 +49,6 @@ public struct ArrivingGuest: ~Copyable {
     }
   }
 
-  /// Says it once more, on a new connection, to a registry that knows it already: that changes nothing.
-  public mutating func repeatArrival(patienceMilliseconds: UInt64 = 5_000) throws(BatonError) {
-    link.disconnect()
-    try link.connectPatiently(milliseconds: patienceMilliseconds)
-  }
-
   /// Nothing comes of it: the source stays with its guest, or cannot be reached. This process may receive another one.
   public consuming func withdraw(_ refusal: Refusal, _ text: String) -> WithdrawnArrival {
     link.withdraw(refusal, text)

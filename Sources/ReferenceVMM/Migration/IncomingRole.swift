@@ -274,31 +274,45 @@ final class IncomingRole {
       }
       self.manifest = manifest
       try guest.encryption?.check(policy: offer.policy)
-      let asked = MonotonicClock.now()
       // For a plan too: a guest of that name may be here.
-      do throws(BatonError) {
-        arriving = try ArrivingGuest(
-          role.identity, id: preamble.id, lock: preamble.lock, epoch: preamble.epoch, peer: peer,
-          manifest: manifest, patienceMilliseconds: options.patienceMilliseconds)
-      } catch {
-        throw MigrationFailure(error)
+      let greeted = try announce(preamble, preamble.id, manifest)
+      // The first time wakes everything up that is between here and the journal, and finds memory for it; it takes
+      // two to eight times as long.
+      if preamble.intent == .plan, takePlanBack() {
+        _ = try announce(preamble, .random(), manifest)
+        _ = takePlanBack()
       }
-      let greeted = MonotonicClock.now() - asked
-      // That another one comes has said of the last one all that was left to say.
-      role.withdrawn = nil
-      if preamble.intent == .plan { takePlanBack() }
       var facts = try guest.encryption?.facts() ?? .withoutEncryption()
       // The longer one of them was disturbed.
       facts.registryNanoseconds = min(role.registryNanoseconds ?? greeted, greeted)
       try incoming?.accept(guest, checked(facts))
     }
 
+    /// Says to the registry that the guest comes.
+    ///
+    /// - Returns: How long its answer took, in nanoseconds.
+    private func announce(
+      _ preamble: Preamble, _ id: MigrationID, _ manifest: Manifest
+    ) throws(MigrationFailure) -> UInt64 {
+      let asked = MonotonicClock.now()
+      do throws(BatonError) {
+        arriving = try ArrivingGuest(
+          role.identity, id: id, lock: preamble.lock, epoch: preamble.epoch, peer: peer, manifest: manifest,
+          patienceMilliseconds: options.patienceMilliseconds)
+      } catch {
+        throw MigrationFailure(error)
+      }
+      // That another one comes has said of the last one all that was left to say.
+      role.withdrawn = nil
+      return MonotonicClock.now() - asked
+    }
+
     /// The guest that is only planned could come; that it does not is said at once. How long the registry takes for
     /// that is what its other answers take on a connection that stands: a record, the journal's sync, an answer.
-    private func takePlanBack() {
-      guard var guest = arriving.take() else { return }
-      // The first words wake it up, and find memory for their connections. What goes wrong shows with the last one.
-      for _ in 0..<3 { try? guest.repeatArrival(patienceMilliseconds: 100) }
+    ///
+    /// - Returns: Whether the registry has heard it.
+    private func takePlanBack() -> Bool {
+      guard let guest = arriving.take() else { return false }
       let asked = MonotonicClock.now()
       var withdrawn = guest.withdraw(.migrationCancelled, "it was only planned")
       var isHeard = false
@@ -310,6 +324,7 @@ final class IncomingRole {
       }
       role.registryNanoseconds = MonotonicClock.now() - asked
       if !isHeard { role.withdraw(withdrawn) }
+      return isHeard
     }
 
     private static let registryPatience: UInt64 = 1_000_000_000

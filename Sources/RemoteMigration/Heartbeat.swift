@@ -3,69 +3,83 @@ import Synchronization
 
 /// Lets a peer hear once a second that this end lives, while the thread that has the connection is busy.
 ///
-/// Made on a connection on which nothing waits to be written, and ended before anything else is written on it.
-final class Heartbeat: Sendable {
-  private struct Written {
-    /// Bytes that went out.
-    var count: UInt64 = 0
-    /// What is still to go of the frame that went out in part.
-    var rest: ArraySlice<UInt8> = []
+/// Its own thread stands ready between two silences: beginning and ending one is a lock that nobody else holds. A guest
+/// may stand still meanwhile.
+final class Heartbeat {
+  private let line: Line
+
+  /// - Throws: When there is no thread or descriptor to be had.
+  init(on socket: borrowing StreamSocket) throws(SystemError) {
+    let line = try Line(try socket.descriptor.duplicate())
+    self.line = line
+    _ = try OSThread(name: "heartbeat") { line.run() }
   }
 
-  private let socket: StreamSocket
-  private let frame: [UInt8]
-  private let end: EventDescriptor
-  private let written = Mutex(Written())
+  deinit { line.close() }
 
-  private static let interval: UInt64 = 1_000_000_000
-
-  private init(_ socket: consuming OwnedDescriptor, _ frame: [UInt8]) throws(SystemError) {
-    self.socket = StreamSocket(adopting: socket)
-    self.frame = frame
-    end = try EventDescriptor()
-  }
-
-  /// A heartbeat that goes on in a thread of its own.
-  struct Running: ~Copyable {
-    fileprivate let beat: Heartbeat
-    fileprivate let thread: OSThread
-
-    /// Ends it.
-    ///
-    /// - Returns: How many bytes it wrote, and what has to be written before anything else.
-    consuming func stop() -> (count: UInt64, rest: [UInt8]) {
-      beat.end.signal()
-      thread.join()
-      return beat.written.withLock { ($0.count, Array($0.rest)) }
-    }
-  }
-
-  /// Begins; the first frame goes out after a second.
+  /// Begins; the first frame goes out after half a second to one and a half.
   ///
-  /// - Parameters:
-  ///   - frame: What is written, whole.
-  static func start(
-    on socket: borrowing StreamSocket, saying frame: [UInt8]
-  ) throws(SystemError) -> Running {
-    let beat = try Heartbeat(try socket.descriptor.duplicate(), frame)
-    return Running(beat: beat, thread: try OSThread(name: "heartbeat") { beat.run() })
-  }
+  /// - Parameter frame: What is written, whole. Nothing else is written before ``end()``.
+  func begin(saying frame: [UInt8]) { line.begin(frame, MonotonicClock.now()) }
 
-  private func run() {
-    while let isOver = try? Poller.waitReadable(
-      end.descriptor.number, timeoutNanoseconds: Self.interval), !isOver
-    {
-      let isGone = written.withLock { written in
-        if written.rest.isEmpty { written.rest = frame[...] }
-        // What goes wrong shows when the connection is used again.
-        guard let count = try? socket.send(written.rest) else { return true }
-        written.count += UInt64(count)
-        written.rest = written.rest.dropFirst(count)
-        // A frame of which nothing went is no debt.
-        if written.rest.count == frame.count { written.rest = [] }
-        return false
+  /// Ends it.
+  ///
+  /// - Returns: How many bytes it wrote, and what has to be written before anything else; nil when none had begun.
+  func end() -> (count: UInt64, rest: [UInt8])? { line.end() }
+
+  /// What the two threads share.
+  private final class Line: Sendable {
+    private struct Silence {
+      let frame: [UInt8]
+      let since: UInt64
+      /// Bytes that went out.
+      var count: UInt64 = 0
+      /// What is still to go of the frame that went out in part.
+      var rest: ArraySlice<UInt8> = []
+    }
+
+    private let socket: StreamSocket
+    private let isClosed: EventDescriptor
+    private let silence = Mutex<Silence?>(nil)
+
+    private static let interval: UInt64 = 1_000_000_000
+
+    init(_ socket: consuming OwnedDescriptor) throws(SystemError) {
+      self.socket = StreamSocket(adopting: socket)
+      isClosed = try EventDescriptor()
+    }
+
+    func begin(_ frame: [UInt8], _ now: UInt64) {
+      silence.withLock { $0 = Silence(frame: frame, since: now) }
+    }
+
+    func end() -> (count: UInt64, rest: [UInt8])? {
+      silence.withLock { $0.take() }.map { ($0.count, Array($0.rest)) }
+    }
+
+    func close() { isClosed.signal() }
+
+    func run() {
+      while let isOver = try? Poller.waitReadable(
+        isClosed.descriptor.number, timeoutNanoseconds: Self.interval), !isOver
+      {
+        beat(MonotonicClock.now())
       }
-      if isGone { return }
+    }
+
+    private func beat(_ now: UInt64) {
+      silence.withLock { silence in
+        // A short one needs no beat.
+        guard var lasting = silence, now - lasting.since >= Self.interval / 2 else { return }
+        if lasting.rest.isEmpty { lasting.rest = lasting.frame[...] }
+        // What goes wrong shows when the connection is used again.
+        guard let count = try? socket.send(lasting.rest) else { return }
+        lasting.count += UInt64(count)
+        lasting.rest = lasting.rest.dropFirst(count)
+        // A frame of which nothing went is no debt.
+        if lasting.rest.count == lasting.frame.count { lasting.rest = [] }
+        silence = lasting
+      }
     }
   }
 }

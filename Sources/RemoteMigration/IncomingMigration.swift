@@ -70,7 +70,6 @@ public final class IncomingMigration {
   private var readyOffset: UInt64?
   /// What was written to a connection that is closed.
   private var writtenBefore: UInt64 = 0
-  private var heartbeat: Heartbeat.Running?
   /// Since when the source takes nothing of what waits to be written.
   private var stalledSince: UInt64?
   /// Whose VMM the guest comes from, by its certificate.
@@ -359,16 +358,10 @@ public final class IncomingMigration {
     _ = try? link?.flush()
     // What waits to be written goes first, and only this thread knows how much of it went.
     guard link?.hasOutput == false, let frame = try? stream.send(.keepalive) else { return }
-    do throws(SystemError) { heartbeat = try link?.startHeartbeat(saying: frame) } catch {
-      // Then it is silent.
-    }
+    link?.beginSilence(saying: frame)
   }
 
-  private func endSilence() {
-    guard let beat = heartbeat.take() else { return }
-    let (count, rest) = beat.stop()
-    link?.noteWritten(count, rest: rest)
-  }
+  private func endSilence() { link?.endSilence() }
 
   /// Lets the peer hear something while the VMM waits for its registry. What goes wrong shows later.
   public func keepAlive() {

@@ -15,6 +15,8 @@ struct StreamLink: ~Copyable {
   private(set) var spoke: UInt64
   /// Everything that was written.
   private(set) var byteCount: UInt64 = 0
+  /// From the first silence on.
+  private var heartbeat: Heartbeat?
 
   init(_ socket: consuming StreamSocket, now: UInt64) {
     self.socket = socket
@@ -33,16 +35,18 @@ struct StreamLink: ~Copyable {
     spoke = now
   }
 
-  /// Lets the peer hear `frame` once a second, from a thread of its own. Nothing may wait to be written.
-  func startHeartbeat(saying frame: [UInt8]) throws(SystemError) -> Heartbeat.Running {
-    try Heartbeat.start(on: socket, saying: frame)
+  /// Lets the peer hear `frame` once a second from a thread of its own, until ``endSilence()``. Nothing may wait to be
+  /// written.
+  mutating func beginSilence(saying frame: [UInt8]) {
+    precondition(waiting.isEmpty, "two would write at once")
+    // Without a thread it is silent.
+    if heartbeat == nil { heartbeat = try? Heartbeat(on: socket) }
+    heartbeat?.begin(saying: frame)
   }
 
-  /// Takes up what somebody else wrote while nothing waited here.
-  ///
-  /// - Parameter rest: Of a frame that went out in part.
-  mutating func noteWritten(_ count: UInt64, rest: [UInt8]) {
-    precondition(waiting.isEmpty, "two would write at once")
+  /// Takes up what was written meanwhile.
+  mutating func endSilence() {
+    guard let (count, rest) = heartbeat?.end() else { return }
     byteCount += count
     guard !rest.isEmpty else { return }
     waiting.append(rest)

@@ -94,9 +94,39 @@ struct HeartbeatTests {
     let socket = pair.first
     let filling = [UInt8](repeating: 7, count: 1 << 16)
     while try socket.send(filling[...]) > 0 {}
-    let beat = try Heartbeat.start(on: socket, saying: [1, 2, 3])
-    _ = try Poller.waitReadable(-1, timeoutNanoseconds: 1_300_000_000)
-    let (count, rest) = beat.stop()
+    let heartbeat = try Heartbeat(on: socket)
+    heartbeat.begin(saying: [1, 2, 3])
+    _ = try Poller.waitReadable(-1, timeoutNanoseconds: 2_300_000_000)
+    let (count, rest) = try #require(heartbeat.end())
     #expect(count == 0 && rest.isEmpty)
+    #expect(heartbeat.end() == nil)
   }
+
+  @Test("is not heard once it has ended to be busy")
+  func silence() throws {
+    let pair = try StreamSocket.pair()
+    let heartbeat = try Heartbeat(on: pair.first)
+    heartbeat.begin(saying: [1, 2, 3])
+    #expect(try Poller.waitReadable(pair.second.descriptor.number, timeoutNanoseconds: 20_000_000_000))
+    let (count, rest) = try #require(heartbeat.end())
+    #expect(count % 3 == 0 && rest.isEmpty)
+    var heard = 0
+    while let bytes = try pair.second.receive() { heard += bytes.count }
+    #expect(UInt64(heard) == count)
+    #expect(try !Poller.waitReadable(pair.second.descriptor.number, timeoutNanoseconds: 2_300_000_000))
+  }
+
+  @Test("lets go of the connection when it is over")
+  func ends() throws {
+    let pair = try StreamSocket.pair()
+    var heartbeat: Heartbeat? = try Heartbeat(on: pair.first)
+    heartbeat?.begin(saying: [1])
+    heartbeat = nil
+    let other = Self.closeFirst(pair)
+    // Its thread has a duplicate.
+    #expect(try Poller.waitReadable(other.descriptor.number, timeoutNanoseconds: 20_000_000_000))
+    #expect(try other.receive() == [])
+  }
+
+  private static func closeFirst(_ pair: consuming StreamSocket.Pair) -> StreamSocket { pair.second }
 }

@@ -217,7 +217,8 @@ extension ResultTable {
     var table = TextTable([
       .init("GUEST"), .init("COUNT", numeric: true), .init("FORETOLD, S", numeric: true),
       .init("REAL, S", numeric: true), .init("TIME", numeric: true), .init("FROM - TO", numeric: true),
-      .init("PAUSE", numeric: true), .init("FROM - TO", numeric: true),
+      .init("SPREAD", numeric: true), .init("PAUSE", numeric: true), .init("FROM - TO", numeric: true),
+      .init("SPREAD", numeric: true),
     ])
     func append(_ name: String, _ forecasts: [Results.Migration.Forecast]) {
       guard !forecasts.isEmpty else { return }
@@ -226,9 +227,9 @@ extension ResultTable {
           name, "\(forecasts.count)", Self.seconds(Self.median(forecasts.map(\.predictedMilliseconds))),
           Self.seconds(Self.median(forecasts.map(\.realMilliseconds))),
           Self.decimal(Self.median(forecasts.map(\.timeRatio)), digits: 2),
-          Self.range(forecasts.map(\.timeRatio)),
+          Self.range(forecasts.map(\.timeRatio)), Self.spread(forecasts.map(\.realMilliseconds)),
           Self.decimal(Self.median(forecasts.map(\.pauseRatio)), digits: 2),
-          Self.range(forecasts.map(\.pauseRatio)),
+          Self.range(forecasts.map(\.pauseRatio)), Self.spread(forecasts.map(\.realPauseMicroseconds)),
         ].map { .init($0) })
     }
     for size in migration.plain { append("\(size.ramMebibytes) MiB", size.forecasts) }
@@ -238,12 +239,22 @@ extension ResultTable {
     if let throttled = migration.throttled {
       append("SEV, \(throttled.pagesPerSecond) pages/s", throttled.forecasts)
     }
-    add(table, title: "What the plan foretold: time and pause, real by foretold (medians)")
+    add(
+      table,
+      title: "What the plan foretold: real by foretold (medians), and how far the real ones spread"
+    )
   }
 
   /// The middle one, the upper of two; 0 of none.
   static func median<Number: Comparable & ExpressibleByIntegerLiteral>(_ numbers: [Number]) -> Number {
     numbers.isEmpty ? 0 : numbers.sorted()[numbers.count / 2]
+  }
+
+  /// How far the middle one of them is from the median of all, as a share of it: a forecast that were always the same
+  /// could hardly be nearer.
+  private static func spread(_ real: [UInt64]) -> String {
+    let middle = Double(max(1, median(real)))
+    return decimal(median(real.map { abs(Double($0) / middle - 1) }), digits: 2)
   }
 
   private static func range(_ ratios: [Double]) -> String {

@@ -107,7 +107,7 @@ extension GuestMachine {
     // Refused and not released: its VMM has nothing to give up, and is there for another guest.
     if let owner = record.owner { refuse(owner, .migrationCancelled) }
     record.owner = nil
-    failArrival()
+    failArrival(.migrationCancelled)
   }
 
   // MARK: What the source's VMM says
@@ -177,20 +177,20 @@ extension GuestMachine {
         journal()
       }
     case .departed: releaseDue.updateValue(nil, forKey: process)
-    case .arriving: withdraw(id, process)
+    case .arriving: withdraw(id, refusal, process)
     case .staged, .claimed, .rollback, .lost, .ended: break
     }
   }
 
   /// R85: the VMM that receives the guest does not go on, and is there for another one.
-  private mutating func withdraw(_ id: MigrationID, _ process: ProcessID) {
+  private mutating func withdraw(_ id: MigrationID, _ refusal: Refusal, _ process: ProcessID) {
     guard let migration = record.migration, migration.id == id,
       case .coming(_, isShown: false) = migration.course
     else { return }
     // The answer without which it says so again.
     refuse(process, .migrationCancelled)
     record.owner = nil
-    failArrival()
+    failArrival(refusal)
   }
 
   /// The first record of an owner that waits for what becomes of its migration.
@@ -228,7 +228,7 @@ extension GuestMachine {
       record.migration = MigrationRecord(
         id: arriving.id, lock: arriving.lock, peer: arriving.peer,
         course: .coming(isArrived: false, isShown: false))
-      note(.arrivalFailed(earlier.id))
+      note(.arrivalFailed(earlier.id, nil))
       journal()
       note(.arriving(arriving.id, process))
     }
@@ -328,7 +328,7 @@ extension GuestMachine {
   mutating func advanceArriving() -> Bool {
     guard isOwnerDead else { return false }
     guard case .coming(_, isShown: true)? = record.migration?.course else {
-      failArrival()
+      failArrival(nil)
       return true
     }
     // Its source has given it up.
@@ -390,7 +390,7 @@ extension GuestMachine {
   }
 
   /// R84, R85: nothing came of it. A guest that had left before is as it was then.
-  private mutating func failArrival() {
+  private mutating func failArrival(_ refusal: Refusal?) {
     let id = record.migration?.id
     disarm(.migration)
     if let left = record.previous {
@@ -406,6 +406,6 @@ extension GuestMachine {
     } else {
       declare(.ended, .migrationCancelled)
     }
-    if let id { note(.arrivalFailed(id)) }
+    if let id { note(.arrivalFailed(id, refusal)) }
   }
 }

@@ -172,6 +172,6 @@ public enum Note: Hashable, Sendable {
   case arrived(MigrationID)
   /// Its receipt was shown, and its VMM owns it.
   case arrivalCommitted(MigrationID, owner: ProcessID, epoch: UInt64)
-  /// Nothing came of it.
-  case arrivalFailed(MigrationID)
+  /// Nothing came of it: its VMM died, or said why, or somebody else did.
+  case arrivalFailed(MigrationID, Refusal?)
 }

@@ -79,8 +79,9 @@ extension RegistryDriver {
     case .arrivalCommitted(let id, _, _):
       metrics.migrations.arrived += 1
       end(id, .migrated, context)
-    case .arrivalFailed(let id):
-      metrics.migrations.failed += 1
+    case .arrivalFailed(let id, let refusal):
+      // That is also how a plan ends here.
+      if refusal != .migrationCancelled { metrics.migrations.failed += 1 }
       explain(id, own, context)
       end(id, .failed, context)
     case .lost:

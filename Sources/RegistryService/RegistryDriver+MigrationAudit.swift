@@ -54,8 +54,12 @@ extension RegistryDriver {
       tell(
         .notice, .arrivalCommitted, id,
         "migration \(id): \(describe(owner, context)) owns guest \(guest) from \(peer) in epoch \(epoch)")
-    case .arrivalFailed(let id):
-      tell(.warning, .arrivalFailed, id, "migration \(id): nothing came of the arrival of guest \(guest)")
+    case .arrivalFailed(let id, let refusal):
+      let why = refusal.map { ": \($0.sentence)" } ?? ""
+      // Called off, as by every plan, it is nobody's failure.
+      tell(
+        refusal == .migrationCancelled ? .info : .warning, .arrivalFailed, id,
+        "migration \(id): nothing came of the arrival of guest \(guest)\(why)", refusal)
     case .ownerRegistered, .attached, .attemptStarted, .offered, .ready, .freezeOrdered, .staged, .claimed,
       .committed, .runOrdered, .running, .rollingBack, .takenBack, .aborted, .lost, .ended, .died, .fenced,
       .alarm:

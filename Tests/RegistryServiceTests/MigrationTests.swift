@@ -119,6 +119,24 @@ struct MigrationTests {
     #expect(try source.call("Departure", #"{"id":"\#(id)"}"#).contains(#""state":"stays""#))
   }
 
+  @Test("has failed at its target unless it was called off, as every plan is")
+  func calledOff() throws {
+    let planned = try #require(MigrationID([UInt8](repeating: 1, count: 16)))
+    let failed = try #require(MigrationID([UInt8](repeating: 3, count: 16)))
+    let lock = try #require(DepartureLock([UInt8](repeating: 2, count: 32)))
+    let target = try MigrationScene.target(planned, lock)
+    try target.vmm.send(.stays(planned, .migrationCancelled, "it was only planned"), version: 2)
+    #expect(try target.vmm.receiveRefusal() == .migrationCancelled)
+    let counted = try target.call("Metrics", "{}")
+    #expect(counted.contains(#""migrationsFailed":0"#), "\(counted)")
+    let next = try ScriptedVMM(target.registry)
+    try MigrationScene.arrive(next, failed, lock, isArrived: false)
+    try next.send(.stays(failed, .linkLost, "the cable"), version: 2)
+    #expect(try next.receiveRefusal() == .migrationCancelled)
+    let after = try target.call("Metrics", "{}")
+    #expect(after.contains(#""migrationsFailed":1"#), "\(after)")
+  }
+
   @Test("is ended by Abort before the guest stands still, and not afterwards")
   func abort() throws {
     let source = try MigrationScene.source()

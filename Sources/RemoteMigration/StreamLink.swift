@@ -49,6 +49,7 @@ struct StreamLink: ~Copyable {
     guard let (count, rest) = heartbeat?.end() else { return }
     byteCount += count
     guard !rest.isEmpty else { return }
+    precondition(waiting.isEmpty, "two would write at once")
     waiting.append(rest)
     waitingByteCount += rest.count
   }

@@ -39,6 +39,40 @@ struct BenchPlan {
       let migrations: Int
       /// Of other programs' streams, in turns with the migrations; 0 for none.
       let streamMebibytes: Int
+      /// What the guest does meanwhile.
+      var load = Load.idle
+
+      /// As tables call it.
+      var name: String {
+        switch load {
+        case .idle: "\(ramMebibytes) MiB"
+        case .busy(let workingSet, _): "\(ramMebibytes) MiB, \(workingSet) busy"
+        }
+      }
+    }
+
+    /// What a guest writes while it is moved.
+    enum Load {
+      /// Some pages here and there: the pause is what stopping and starting takes.
+      case idle
+      /// So many MiB again and again, for so much of the time: the pause is what of it has to go over then.
+      case busy(workingSetMebibytes: Int, dutyPercent: Int)
+
+      var dutyPercent: Int {
+        switch self {
+        case .idle: 1
+        case .busy(_, let percent): percent
+        }
+      }
+
+      var workingSet: String? {
+        switch self {
+        case .idle: nil
+        case .busy(let mebibytes, _): "\(mebibytes)M"
+        }
+      }
+
+      var isIdle: Bool { workingSet == nil }
     }
 
     /// A SEV guest of the model.
@@ -78,6 +112,9 @@ struct BenchPlan {
     plain: [
       Migration.Size(ramMebibytes: 1024, migrations: 12, streamMebibytes: 1024),
       Migration.Size(ramMebibytes: 4096, migrations: 8, streamMebibytes: 0),
+      Migration.Size(
+        ramMebibytes: 1024, migrations: 12, streamMebibytes: 0,
+        load: .busy(workingSetMebibytes: 64, dutyPercent: 25)),
     ],
     encrypted: Migration.Encrypted(ramMebibytes: 128, migrations: 12, pages: 10_000),
     throttled: Migration.Throttled(ramMebibytes: 32, migrations: 3, pagesPerSecond: 400))

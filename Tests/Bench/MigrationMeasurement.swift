@@ -22,7 +22,7 @@ struct MigrationMeasurement {
       }
     }
     for size in plan.plain {
-      part("\(size.ramMebibytes) MiB") {
+      part(size.name) {
         var failures: [String] = []
         defer { results.failures += failures }
         if let measured = try plain(size, &failures) { results.plain.append(measured) }
@@ -54,33 +54,34 @@ struct MigrationMeasurement {
     let free = try AvailableMemory.byteCount() >> 20
     guard free > UInt64(2 * size.ramMebibytes + 768) else {
       Progress.say(
-        "migration of \(size.ramMebibytes) MiB is left out: only \(free) MiB of memory are free")
+        "migration of \(size.name) is left out: only \(free) MiB of memory are free")
       return nil
     }
-    return try withHosts("plain-\(size.ramMebibytes)", model: nil) { hosts in
-      Progress.say("migration: a plain guest of \(size.ramMebibytes) MiB writes its memory")
+    return try withHosts("plain-\(size.ramMebibytes)\(size.load.isIdle ? "" : "-busy")", model: nil) {
+      hosts in
+      Progress.say("migration: a plain guest of \(size.name) writes its memory")
       let guest = try MigrationGuest(
         MigrationGuestSetup(
-          name: "bench-plain-\(size.ramMebibytes)", ramMebibytes: size.ramMebibytes, dutyPercent: 1), hosts,
-        workspace)
+          name: "bench-plain-\(size.ramMebibytes)", ramMebibytes: size.ramMebibytes,
+          dutyPercent: size.load.dutyPercent, workingSet: size.load.workingSet), hosts, workspace)
       // Nothing of this one counts: the guest works with all its might, and is slow from then on.
       _ = try guest.migrate(["--max-pause", "600000", "--allow-nonconvergence"], seconds: 600)
       var series = MigrationSeries()
       var streams = OtherStreams()
       for number in 1...size.migrations {
-        Progress.say("migration of \(size.ramMebibytes) MiB, \(number) of \(size.migrations)")
-        series.add(try guest.migrate(seconds: 600, onQuietMachine: true))
+        Progress.say("migration of \(size.name), \(number) of \(size.migrations)")
+        series.add(try guest.migrate(seconds: 600, onQuietMachine: size.load.isIdle))
         guard size.streamMebibytes > 0 else { continue }
         do {
           try stream(size.streamMebibytes, &streams)
         } catch {
-          failures.append("other programs' streams beside \(size.ramMebibytes) MiB: \(error)")
+          failures.append("other programs' streams beside \(size.name): \(error)")
         }
       }
       try guest.end()
       guard let path = series.perGibibyte.figures, let pause = series.pause.figures else { return nil }
       return Results.Migration.Plain(
-        ramMebibytes: size.ramMebibytes, path: path, openSSL: streams.openSSL.figures,
+        name: size.name, ramMebibytes: size.ramMebibytes, path: path, openSSL: streams.openSSL.figures,
         socat: streams.socat.figures, iperf3: streams.iperf3.figures, pause: pause,
         processorSecondsPerGibibyte: series.processorSecondsPerGibibyte, forecasts: series.forecasts,
         vmmByteCount: guest.largestByteCount,

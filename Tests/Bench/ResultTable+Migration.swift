@@ -31,6 +31,8 @@ extension Results {
 
     /// A guest without encryption.
     struct Plain: Codable {
+      /// RAM, and what the guest did.
+      let name: String
       let ramMebibytes: Int
       /// Time for a GiB that passes, from the first page to the guest's first instruction at the target.
       let path: Figures
@@ -101,7 +103,7 @@ extension Results {
       add("migration of \(name), pause real by predicted, off by", pauses, 0.15)
     }
     for size in migration.plain {
-      let name = "\(size.ramMebibytes) MiB"
+      let name = size.name
       if let ratio = size.ratio {
         add("rate of a migration of \(name) / openssl's TLS 1.3 stream", ratio, 0.6, isFloor: true)
       }
@@ -137,7 +139,7 @@ extension ResultTable {
     for size in migration.plain {
       let sidecars = size.sidecarByteCounts.map { "\($0 >> 20)" }.joined(separator: " and ")
       lines += [
-        "  \(size.ramMebibytes) MiB: resident at most \(sidecars) MiB in the sidecars, "
+        "  \(size.name): resident at most \(sidecars) MiB in the sidecars, "
           + "\(size.vmmByteCount >> 20) MiB beyond guest RAM in any VMM"
       ]
     }
@@ -178,7 +180,7 @@ extension ResultTable {
         let share = size.openSSL.map { Double($0.p50Nanoseconds) / Double(figures.p50Nanoseconds) }
         table.append(
           [
-            "\(size.ramMebibytes) MiB", name, "\(figures.count)", Self.rate(figures.p50Nanoseconds),
+            size.name, name, "\(figures.count)", Self.rate(figures.p50Nanoseconds),
             Self.rate(figures.p99Nanoseconds), Self.rate(figures.minimumNanoseconds),
             share.map { Self.decimal($0, digits: 2) } ?? "-",
           ].map { .init($0) })
@@ -203,7 +205,7 @@ extension ResultTable {
         ].map { .init($0) })
     }
     for size in migration.plain {
-      append("\(size.ramMebibytes) MiB", size.pause, size.processorSecondsPerGibibyte)
+      append(size.name, size.pause, size.processorSecondsPerGibibyte)
     }
     if let encrypted = migration.encrypted {
       append("SEV, \(encrypted.ramMebibytes) MiB", encrypted.pause, encrypted.processorSecondsPerGibibyte)
@@ -232,7 +234,7 @@ extension ResultTable {
           Self.range(forecasts.map(\.pauseRatio)), Self.spread(forecasts.map(\.realPauseMicroseconds)),
         ].map { .init($0) })
     }
-    for size in migration.plain { append("\(size.ramMebibytes) MiB", size.forecasts) }
+    for size in migration.plain { append(size.name, size.forecasts) }
     if let encrypted = migration.encrypted {
       append("SEV, \(encrypted.ramMebibytes) MiB", encrypted.forecasts)
     }

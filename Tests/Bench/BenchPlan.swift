@@ -39,40 +39,14 @@ struct BenchPlan {
       let migrations: Int
       /// Of other programs' streams, in turns with the migrations; 0 for none.
       let streamMebibytes: Int
-      /// What the guest does meanwhile.
-      var load = Load.idle
+      /// How much of the time its vCPUs work while it is moved.
+      var dutyPercent = 1
+      /// What they write again and again then, in MiB; nil for some pages here and there. Rounds have to find a quiet
+      /// moment of it.
+      var busyMebibytes: Int?
 
       /// As tables call it.
-      var name: String {
-        switch load {
-        case .idle: "\(ramMebibytes) MiB"
-        case .busy(let workingSet, _): "\(ramMebibytes) MiB, \(workingSet) busy"
-        }
-      }
-    }
-
-    /// What a guest writes while it is moved.
-    enum Load {
-      /// Some pages here and there: the pause is what stopping and starting takes.
-      case idle
-      /// So many MiB again and again, for so much of the time: the pause is what of it has to go over then.
-      case busy(workingSetMebibytes: Int, dutyPercent: Int)
-
-      var dutyPercent: Int {
-        switch self {
-        case .idle: 1
-        case .busy(_, let percent): percent
-        }
-      }
-
-      var workingSet: String? {
-        switch self {
-        case .idle: nil
-        case .busy(let mebibytes, _): "\(mebibytes)M"
-        }
-      }
-
-      var isIdle: Bool { workingSet == nil }
+      var name: String { "\(ramMebibytes) MiB" + (busyMebibytes.map { ", \($0) busy" } ?? "") }
     }
 
     /// A SEV guest of the model.
@@ -113,8 +87,7 @@ struct BenchPlan {
       Migration.Size(ramMebibytes: 1024, migrations: 12, streamMebibytes: 1024),
       Migration.Size(ramMebibytes: 4096, migrations: 8, streamMebibytes: 0),
       Migration.Size(
-        ramMebibytes: 1024, migrations: 12, streamMebibytes: 0,
-        load: .busy(workingSetMebibytes: 64, dutyPercent: 25)),
+        ramMebibytes: 1024, migrations: 12, streamMebibytes: 0, dutyPercent: 25, busyMebibytes: 64),
     ],
     encrypted: Migration.Encrypted(ramMebibytes: 128, migrations: 12, pages: 10_000),
     throttled: Migration.Throttled(ramMebibytes: 32, migrations: 3, pagesPerSecond: 400))

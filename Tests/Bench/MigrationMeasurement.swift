@@ -57,20 +57,20 @@ struct MigrationMeasurement {
         "migration of \(size.name) is left out: only \(free) MiB of memory are free")
       return nil
     }
-    return try withHosts("plain-\(size.ramMebibytes)\(size.load.isIdle ? "" : "-busy")", model: nil) {
-      hosts in
+    let isIdle = size.busyMebibytes == nil
+    return try withHosts("plain-\(size.ramMebibytes)\(isIdle ? "" : "-busy")", model: nil) { hosts in
       Progress.say("migration: a plain guest of \(size.name) writes its memory")
       let guest = try MigrationGuest(
         MigrationGuestSetup(
           name: "bench-plain-\(size.ramMebibytes)", ramMebibytes: size.ramMebibytes,
-          dutyPercent: size.load.dutyPercent, workingSet: size.load.workingSet), hosts, workspace)
+          dutyPercent: size.dutyPercent, workingSet: size.busyMebibytes.map { "\($0)M" }), hosts, workspace)
       // Nothing of this one counts: the guest works with all its might, and is slow from then on.
       _ = try guest.migrate(["--max-pause", "600000", "--allow-nonconvergence"], seconds: 600)
       var series = MigrationSeries()
       var streams = OtherStreams()
       for number in 1...size.migrations {
         Progress.say("migration of \(size.name), \(number) of \(size.migrations)")
-        series.add(try guest.migrate(seconds: 600, onQuietMachine: size.load.isIdle))
+        series.add(try guest.migrate(seconds: 600, onQuietMachine: isIdle))
         guard size.streamMebibytes > 0 else { continue }
         do {
           try stream(size.streamMebibytes, &streams)

@@ -64,12 +64,11 @@ public struct ArrivingGuest: ~Copyable {
     case failed(ArrivingGuest, BatonError)
   }
 
-  /// Everything that came is restored into this process. Returns when the registry has written it down: it is told on
-  /// a connection of its own, whose first record is answered.
+  /// Everything that came is restored into this process. Returns when the registry has written it down.
   public consuming func arrived(patienceMilliseconds: UInt64 = 5_000) -> Announcement {
-    _ = link.changeArrival { $0.arrived() }
-    link.disconnect()
-    do throws(BatonError) { try link.connectPatiently(milliseconds: patienceMilliseconds) } catch {
+    do throws(BatonError) {
+      try link.sayArrived(id, patienceMilliseconds: patienceMilliseconds)
+    } catch {
       return .failed(self, error)
     }
     return .arrived(ArrivedGuest(link: link, id: id))
@@ -181,6 +180,33 @@ extension RegistryLink {
     // What goes wrong ends the connection, and is said again on the next one.
     _ = try? send(message)
     return WithdrawnArrival(link: self)
+  }
+
+  /// Says that everything is here and waits until the registry has written that down. Where the connection breaks, a
+  /// new one says it with its first record, whose answer means the same.
+  func sayArrived(_ id: MigrationID, patienceMilliseconds: UInt64) throws(BatonError) {
+    let deadline = MonotonicClock.now() + patienceMilliseconds * 1_000_000
+    try send(changeArrival { $0.arrived() })
+    while let answer = try receive(until: deadline) {
+      switch answer {
+      case .arrivalJournalled(id): return
+      case .refusal(let refusal, let text):
+        disconnect()
+        throw .refused(refusal, text)
+      case .release(let refusal):
+        disconnect()
+        throw .refused(refusal ?? .notOwner, "this process is to give up the guest")
+      // To run it is ordered after the answer alone.
+      case .arrivalJournalled, .welcome, .prepare, .offered, .freeze, .claim, .takeBack, .run, .preflight,
+        .migrate, .depart, .cancelMigration:
+        continue
+      }
+    }
+    let now = MonotonicClock.now()
+    guard !isConnected, now < deadline else {
+      throw .registryUnreachable(path: identity.registry, milliseconds: patienceMilliseconds)
+    }
+    try connectPatiently(milliseconds: (deadline - now) / 1_000_000)
   }
 
   /// Changes the arrival's machine and returns what it wants said.

@@ -132,7 +132,7 @@ final class RegistryLink {
         disconnect()
         throw .refused(refusal ?? .notOwner, "this process is to give up the guest")
       case .prepare, .offered, .freeze, .claim, .takeBack, .run, .preflight, .migrate, .depart,
-        .cancelMigration:
+        .cancelMigration, .arrivalJournalled:
         continue
       }
     }

@@ -103,7 +103,7 @@ public struct RunningGuest: ~Copyable {
       }
       return nil
     case .welcome, .prepare, .offered, .freeze, .claim, .takeBack, .run, .release, .refusal, .preflight,
-      .depart:
+      .depart, .arrivalJournalled:
       return nil
     }
   }

@@ -27,7 +27,7 @@ public struct Arrival: Hashable, Sendable {
       return arriving.isArrived && epoch > arriving.epoch ? .run(epoch: epoch) : nil
     case .release(let refusal): return .release(refusal)
     case .welcome, .prepare, .offered, .freeze, .claim, .takeBack, .refusal, .preflight, .migrate, .depart,
-      .cancelMigration:
+      .cancelMigration, .arrivalJournalled:
       return nil
     }
   }

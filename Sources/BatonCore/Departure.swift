@@ -53,7 +53,7 @@ public struct Departure: Hashable, Sendable {
       }
     case .release(let refusal): return .release(refusal)
     case .welcome, .prepare, .offered, .freeze, .claim, .takeBack, .refusal, .preflight, .migrate,
-      .cancelMigration:
+      .cancelMigration, .arrivalJournalled:
       return nil
     }
   }

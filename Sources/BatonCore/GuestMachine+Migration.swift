@@ -243,7 +243,7 @@ extension GuestMachine {
       return
     }
     switch record.phase {
-    case .arriving: if arriving.isArrived { arrived(arriving.id, process) }
+    case .arriving: if arriving.isArrived { complete(arriving.id, process) }
     case .idle:
       // Its verdict may be lost.
       runDue = true
@@ -259,10 +259,16 @@ extension GuestMachine {
     }
   }
 
-  /// R82
+  /// R82, answered so that the source may be told.
   mutating func arrived(_ id: MigrationID, _ process: ProcessID) {
-    guard record.owner == process, record.phase == .arriving, var migration = record.migration,
-      migration.id == id, case .coming(isArrived: false, let isShown) = migration.course
+    guard record.owner == process, record.phase == .arriving, record.migration?.id == id else { return }
+    complete(id, process)
+    send(.arrivalJournalled(id), to: process)
+  }
+
+  /// R82
+  private mutating func complete(_ id: MigrationID, _ process: ProcessID) {
+    guard var migration = record.migration, case .coming(isArrived: false, let isShown) = migration.course
     else { return }
     migration.course = .coming(isArrived: true, isShown: isShown)
     record.migration = migration

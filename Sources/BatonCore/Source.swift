@@ -73,7 +73,9 @@ public struct Source: Hashable, Sendable {
     case .release(let refusal):
       state = .released
       return .release(refusal)
-    case .welcome, .offered, .claim, .refusal, .preflight, .migrate, .depart, .cancelMigration: return nil
+    case .welcome, .offered, .claim, .refusal, .preflight, .migrate, .depart, .cancelMigration,
+      .arrivalJournalled:
+      return nil
     }
   }
 

@@ -69,7 +69,8 @@ public struct Successor: Hashable, Sendable {
     case .release(let refusal):
       state = .released
       return .release(refusal)
-    case .welcome, .prepare, .freeze, .takeBack, .refusal, .preflight, .migrate, .depart, .cancelMigration:
+    case .welcome, .prepare, .freeze, .takeBack, .refusal, .preflight, .migrate, .depart, .cancelMigration,
+      .arrivalJournalled:
       return nil
     }
   }

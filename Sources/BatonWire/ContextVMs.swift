@@ -41,7 +41,7 @@ extension RegistryMessage {
     switch self {
     case .claim, .takeBack: ContextVMs.maximum
     case .welcome, .prepare, .offered, .freeze, .run, .release, .refusal, .preflight, .migrate, .depart,
-      .cancelMigration:
+      .cancelMigration, .arrivalJournalled:
       0
     }
   }

@@ -143,7 +143,7 @@ extension RegistryMessage {
     case .depart(let id, let receipt):
       id.encode(into: &writer)
       receipt.encode(into: &writer)
-    case .cancelMigration(let id): id.encode(into: &writer)
+    case .cancelMigration(let id), .arrivalJournalled(let id): id.encode(into: &writer)
     }
     return Message(
       type: type, payload: writer.bytes, descriptorCount: descriptorCount + contextVMs)
@@ -191,6 +191,7 @@ extension RegistryMessage {
     case 112:
       self = .depart(try MigrationID(decoding: &reader), try DepartureReceipt(decoding: &reader))
     case 113: self = .cancelMigration(try MigrationID(decoding: &reader))
+    case 114: self = .arrivalJournalled(try MigrationID(decoding: &reader))
     default: throw .unknownType(message.type)
     }
     try reader.finish()

@@ -57,6 +57,8 @@ public enum RegistryMessage: Hashable, Sendable {
   case depart(MigrationID, DepartureReceipt)
   /// To the owner: do not migrate, and let the guest go on.
   case cancelMigration(MigrationID)
+  /// To the VMM that receives a guest: that all of it is here stands in the journal, and its source may be told.
+  case arrivalJournalled(MigrationID)
 
   public var type: UInt16 {
     switch self {
@@ -73,6 +75,7 @@ public enum RegistryMessage: Hashable, Sendable {
     case .migrate: 111
     case .depart: 112
     case .cancelMigration: 113
+    case .arrivalJournalled: 114
     }
   }
 
@@ -81,7 +84,7 @@ public enum RegistryMessage: Hashable, Sendable {
     case .offered(_, let manifest, _): manifest.descriptorCount
     case .claim: 1
     case .welcome, .prepare, .freeze, .takeBack, .run, .release, .refusal, .preflight, .migrate, .depart,
-      .cancelMigration:
+      .cancelMigration, .arrivalJournalled:
       0
     }
   }

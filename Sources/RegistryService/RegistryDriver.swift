@@ -292,7 +292,7 @@ final class RegistryDriver {
       owners = [state] + vms
     case .takeBack: owners = vms
     case .welcome, .prepare, .freeze, .run, .release, .refusal, .preflight, .migrate, .depart,
-      .cancelMigration:
+      .cancelMigration, .arrivalJournalled:
       break
     }
     let contextVMs = vms.reduce(0) { $0 + $1.count }
@@ -389,7 +389,7 @@ extension CrashPoint {
     case .takeBack: self = .afterTakeBackSent
     case .migrate: self = .afterMigrateSent
     case .depart: self = .afterDepartSent
-    case .welcome, .refusal, .preflight, .cancelMigration: return nil
+    case .welcome, .refusal, .preflight, .cancelMigration, .arrivalJournalled: return nil
     }
   }
 }

@@ -38,6 +38,33 @@ struct MigrationRuleTests {
     effects.compactMap { if case .refuse(_, let refusal) = $0 { refusal } else { nil } }
   }
 
+  @Test("R82: that everything is here is journalled before its VMM hears so, and as often as it asks")
+  func arrived() {
+    var registry = Registry(isSettling: false)
+    _ = hello(&registry, arriving(false))
+    let said = RegistryEvent.report(Self.process, .arrived(start.id), isAlive: true)
+    let effects = registry.handle(said, for: name)
+    let written = effects.firstIndex { effect in
+      guard case .journal(let record) = effect else { return false }
+      return record.migration?.course == .coming(isArrived: true, isShown: false)
+    }
+    let answered = effects.firstIndex(of: .send(.arrivalJournalled(start.id), to: Self.process))
+    #expect(written != nil && answered != nil)
+    #expect((written ?? .max) < (answered ?? .min))
+    let again = registry.handle(said, for: name)
+    #expect(again == [.send(.arrivalJournalled(start.id), to: Self.process)])
+  }
+
+  @Test("R82, R86: where the receipt was there first, the verdict to run comes behind the answer")
+  func arrivedLast() {
+    var registry = Registry(isSettling: false)
+    _ = hello(&registry, arriving(false))
+    _ = registry.handle(.receiptShown(start.id, lock: start.lock), for: name)
+    let effects = registry.handle(.report(Self.process, .arrived(start.id), isAlive: true), for: name)
+    #expect(sends(effects) == [.arrivalJournalled(start.id), .run(epoch: 6)])
+    #expect(registry[name]?.record.phase == .idle)
+  }
+
   @Test("R85: an arrival that an operator ended stays ended, also for a VMM that has not heard of it")
   func cancelled() {
     var registry = Registry(isSettling: false)

@@ -153,7 +153,9 @@ struct TestGuest {
         }
       case .run(let epoch): say(process, .running(epoch, firstInstruction: 1))
       case .release: take(.died(process))
-      case .welcome, .refusal, .preflight, .migrate, .depart, .cancelMigration: break
+      case .welcome, .refusal, .preflight, .migrate, .depart, .cancelMigration,
+        .arrivalJournalled:
+        break
       }
     }
   }

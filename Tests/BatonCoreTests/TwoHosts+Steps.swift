@@ -78,6 +78,7 @@ extension TwoHosts {
     guard let host = hosts[side], host.vmmIsAlive else { return }
     hosts[side]?.isConnected = true
     hosts[side]?.toVMM = []
+    if side == .south, case .arriving(let arriving) = standing { hasSaidArrivedFirst = arriving.isArrived }
     hosts[side]?.toRegistry = [
       .hello(host.process, Report(standing), reads: Self.reads, manifest: nil, isAlive: true)
     ]
@@ -193,6 +194,7 @@ extension TwoHosts {
   }
 
   private mutating func obeyAtTarget(_ message: RegistryMessage) {
+    if message == .arrivalJournalled(start.id), !hasSaidReady { sayReady() }
     switch targetState {
     case .arriving(var arrival):
       switch arrival.take(message) {
@@ -231,8 +233,7 @@ extension TwoHosts {
     case (.arriving(var arrival), .everything):
       _ = arrival.arrived()
       targetState = .arriving(arrival)
-      // It comes again, since a first record is answered.
-      hello(.south, arrival.standing)
+      say(.south, .arrived(start.id))
       if breakage == .readyUnheard { sayReady() }
     case (.arriving(var arrival), .receipt(let receipt)):
       _ = arrival.present(receipt)
@@ -243,10 +244,11 @@ extension TwoHosts {
     }
   }
 
-  /// The target's registry has answered: only now the source may hear it.
+  /// The target's registry has answered a first record that said that everything is here: only now the source may hear
+  /// it.
   mutating func sayReadyIfHeard() {
-    guard case .arriving(let arrival) = targetState, arrival.arriving.isArrived, !hasSaidReady,
-      let host = hosts[.south], host.isConnected, host.held == nil, host.toRegistry.isEmpty
+    guard hasSaidArrivedFirst, case .arriving = targetState, !hasSaidReady, let host = hosts[.south],
+      host.isConnected, host.held == nil, host.toRegistry.isEmpty
     else { return }
     let isRefused = host.toVMM.contains { if case .refusal = $0 { true } else { false } }
     if !isRefused { sayReady() }

@@ -97,6 +97,8 @@ struct TwoHosts {
   var wasTargetKilled = false
   var hasReceiptOut = false
   var hasSaidReady = false
+  /// The target's connection was made when everything was there, and its first record said so.
+  var hasSaidArrivedFirst = false
   var faultsLeft: Int
   let breakage: Breakage?
   var random: SplitMix

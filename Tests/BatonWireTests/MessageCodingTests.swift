@@ -109,7 +109,7 @@ struct MessageCodingTests {
 
   @Test("of an unknown type is refused by both sides")
   func unknownType() {
-    for type in [UInt16(0), 23, 100, 114, .max] {
+    for type in [UInt16(0), 23, 100, 115, .max] {
       let message = Message(type: type, payload: [], descriptorCount: 0)
       #expect(throws: WireError.unknownType(type)) { try VMMMessage(decoding: message) }
       #expect(throws: WireError.unknownType(type)) { try RegistryMessage(decoding: message) }

@@ -128,6 +128,7 @@ enum Samples {
       ("migrate", .migrate(id, lock, request)),
       ("depart", .depart(id, receipt)),
       ("cancelMigration", .cancelMigration(id)),
+      ("arrivalJournalled", .arrivalJournalled(id)),
     ]
   }()
 

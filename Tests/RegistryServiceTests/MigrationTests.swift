@@ -86,6 +86,7 @@ struct MigrationTests {
     #expect(progress.contains(#""step":"progress""#) && progress.contains(#""pagesTotal":16"#))
     #expect(try target.call("Arrival", #"{"id":"\#(id)"}"#).contains(#""state":"arriving""#))
     try target.vmm.send(.arrived(id), version: 2)
+    #expect(try target.vmm.receive() == .arrivalJournalled(id))
     try source.vmm.send(.departing(id), version: 2)
     guard case .depart(id, let receipt) = try source.vmm.receive() else { throw TestFailure("no order") }
     let undecided = try source.ask("Departure", #"{"id":"\#(id)"}"#)
@@ -175,6 +176,7 @@ struct MigrationTests {
     let (id, lock, _) = try source.migrate()
     let target = try MigrationScene.target(id, lock)
     try target.vmm.send(.arrived(id), version: 2)
+    #expect(try target.vmm.receive() == .arrivalJournalled(id))
     try source.vmm.send(.departing(id), version: 2)
     guard case .depart(id, let receipt) = try source.vmm.receive() else { throw TestFailure("no order") }
     try source.vmm.send(.departed(id), version: 2)
@@ -206,6 +208,7 @@ struct MigrationTests {
     let lock = try #require(DepartureLock([UInt8](repeating: 2, count: 32)))
     let target = try MigrationScene.target(id, lock, ["--release-ms", "200"])
     try target.vmm.send(.arrived(id), version: 2)
+    #expect(try target.vmm.receive() == .arrivalJournalled(id))
     #expect(try waitForAlarm(target.registry))
     try target.registry.killAndRestart()
     let vmm = try ScriptedVMM(target.registry)
@@ -259,6 +262,7 @@ struct MigrationTests {
     let lock = try #require(DepartureLock([UInt8](repeating: 2, count: 32)))
     let target = try MigrationScene.target(id, lock)
     try target.vmm.send(.arrived(id), version: 2)
+    #expect(try target.vmm.receive() == .arrivalJournalled(id))
     try target.vmm.send(.stays(id, .linkLost, "the source keeps it"), version: 2)
     #expect(try target.vmm.receiveRefusal() == .migrationCancelled)
     #expect(try target.call("Arrival", #"{"id":"\#(id)"}"#).contains(#""state":"over""#))

@@ -74,7 +74,7 @@ extension World {
     case .release(let refusal): "release (\(refusal.map { "\($0)" } ?? "handed over"))"
     case .refusal(let refusal, _): "refusal \(refusal)"
     case .preflight: "preflight"
-    case .migrate, .depart, .cancelMigration: "migration"
+    case .migrate, .depart, .cancelMigration, .arrivalJournalled: "migration"
     }
   }
 }

@@ -317,7 +317,7 @@ extension World {
       try checkClaim(handoff, state, to: process)
     case .release: coverage.count(.releases)
     case .welcome, .prepare, .freeze, .takeBack, .run, .refusal, .preflight, .migrate, .depart,
-      .cancelMigration:
+      .cancelMigration, .arrivalJournalled:
       break
     }
     guard let link = host.heardLink(of: process), link.isOpenAtRegistry else { return }

@@ -72,6 +72,8 @@ struct BatonRemote: ParsableCommand {
     // It holds a private key.
     try ThisProcess.hideMemory()
     ThisProcess.ignoreBrokenPipes()
+    // For the threads that are started below: a guest stands still for the last bytes of its way.
+    SchedulingSlice.shortest.apply()
     let log = RemoteLog(quiet: quiet)
     let server: RemoteServer
     do {

@@ -182,7 +182,7 @@ public struct Preparing: ~Copyable {
     } catch {
       throw .system(error, doing: "keeping the VM that is given into custody")
     }
-    Rehearsal.perform()
+    Rehearsal.performHandoff()
     let message = link.changeSuccessor { $0.prepared(handoff) }
     let numbers = link.ownVM?.borrowedNumbers ?? []
     try link.send(message, descriptors: numbers, contextVMs: numbers.count)

@@ -34,6 +34,7 @@ public struct ArrivingGuest: ~Copyable {
     link = RegistryLink(
       identity, .arriving(Arrival(Arriving(id: id, lock: lock, epoch: epoch, peer: peer))))
     link.manifest = manifest
+    Rehearsal.performMigration()
     try link.connectPatiently(milliseconds: patienceMilliseconds)
   }
 

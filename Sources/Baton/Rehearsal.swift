@@ -8,7 +8,7 @@ import LinuxOS
 /// allocator's lists are cold then. What is rehearsed leaves nothing behind, and nothing leaves the process.
 enum Rehearsal {
   /// Everything between freeze and stage and between claim and run; either side does both.
-  static func perform() {
+  static func performHandoff() {
     let format = StateFormat(name: "rehearsal", version: 1, features: 0)
     let envelope = StateEnvelope.encode(
       way: .token, handoff: 1, state: [UInt8](repeating: 1, count: 256))
@@ -40,6 +40,34 @@ enum Rehearsal {
       _ = header.checksum == CRC32C.checksum(Array(bytes[StateEnvelope.headerByteCount...]))
     } catch {
       // A rehearsal that fails has warmed less; the real thing reports its own errors.
+      return
+    }
+  }
+
+  /// What is said between the guest's last instruction on one host and its first one on the other; either side does
+  /// both.
+  static func performMigration() {
+    guard let id = MigrationID([UInt8](repeating: 1, count: MigrationID.byteCount)),
+      let lock = DepartureLock([UInt8](repeating: 1, count: DepartureLock.byteCount)),
+      let receipt = DepartureReceipt([UInt8](repeating: 1, count: DepartureReceipt.byteCount))
+    else { return }
+    var departure = Departure(id: id, lock: lock, epoch: 1, peer: "rehearsal")
+    var arrival = Arrival(Arriving(id: id, lock: lock, epoch: 1, peer: "rehearsal"))
+    do {
+      let pair = try SeqpacketSocket.pair()
+      for message in [
+        arrival.arrived(), .departing(id), .departed(id), arrival.present(receipt),
+        .running(epoch: 2, firstInstruction: 1),
+      ] { _ = try exchange(message.encoded(), nil, over: pair) }
+      for message in [
+        RegistryMessage.arrivalJournalled(id), .depart(id, receipt), .release(nil), .run(epoch: 2),
+      ] {
+        let received = try RegistryMessage(decoding: try exchange(message.encoded(), nil, over: pair))
+        if departure.take(received) == .sendFinish { _ = departure.sent() }
+        _ = arrival.take(received)
+      }
+    } catch {
+      // As above.
       return
     }
   }

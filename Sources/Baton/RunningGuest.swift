@@ -92,6 +92,7 @@ public struct RunningGuest: ~Copyable {
       }
       let order = MigrationOrder(id: id, lock: lock, request: request)
       link.migration = order
+      if !request.isPlanOnly { Rehearsal.performMigration() }
       return .migrate(order)
     case .cancelMigration(let id):
       if link.migration?.id == id { return .cancelMigration(id) }
@@ -136,7 +137,7 @@ public struct RunningGuest: ~Copyable {
       throw .system(error, doing: "making an offer")
     }
     link.manifest = manifest
-    Rehearsal.perform()
+    Rehearsal.performHandoff()
     let numbers = presented.borrowedNumbers
     link.presented = consume presented
     try link.send(

@@ -1,6 +1,7 @@
 public import BatonCore
 import BatonWire
 public import LinuxOS
+import MigrationCore
 public import Systemd
 
 /// The registry as a service: journal, sockets, and the loop that everything lives on.
@@ -93,6 +94,7 @@ public actor RegistryServer {
     let driver = try openRegistry()
     self.driver = driver
     do throws(SystemError) { try listen(sockets, driver) } catch { throw .system(error) }
+    DepartureLock.rehearse()
     announce(driver)
   }
 

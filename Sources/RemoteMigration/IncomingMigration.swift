@@ -376,6 +376,7 @@ public final class IncomingMigration {
   /// Takes the offer.
   public func accept(_ guest: any IncomingGuest, _ facts: TargetFacts) throws(MigrationFailure) {
     endSilence()
+    DepartureLock.rehearse()
     self.guest = guest
     touched = PageBitmap(pageCount: guest.ram.pageCount)
     stage = .receiving

@@ -187,6 +187,7 @@ extension RegistryLink {
   /// new one says it with its first record, whose answer means the same.
   func sayArrived(_ id: MigrationID, patienceMilliseconds: UInt64) throws(BatonError) {
     let deadline = MonotonicClock.now() + patienceMilliseconds * 1_000_000
+    stayAwake()
     try send(changeArrival { $0.arrived() })
     while let answer = try receive(until: deadline) {
       switch answer {

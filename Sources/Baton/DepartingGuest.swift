@@ -170,6 +170,7 @@ extension RunningGuest {
     link.side = .departing(
       Departure(id: id, lock: order.lock, epoch: source.epoch, peer: order.request.host))
     link.migration = nil
+    link.stayAwake()
     try link.send(.departing(id))
     return DepartingGuest(link: link, id: id)
   }

@@ -26,6 +26,9 @@ final class RegistryLink {
   var migration: MigrationOrder?
   /// The last word of the migration that was over last, said again when its order is repeated.
   var stayed: VMMMessage?
+  /// Until when the registry's word is waited for without sleeping, since a guest stands still for it: by
+  /// `CLOCK_MONOTONIC`, in nanoseconds.
+  private var awakeUntil: UInt64 = 0
   private(set) var deadlines = Deadlines()
   private var hasBeenWelcomed = false
   private(set) var role = Welcome.Role.successor
@@ -73,6 +76,10 @@ final class RegistryLink {
     if case .arriving = side { return true }
     return false
   }
+
+  /// A guest stands still, and every process on its way is waited for: that takes no longer than this, or waking up
+  /// does not matter any more.
+  func stayAwake() { awakeUntil = MonotonicClock.now() + 10_000_000 }
 
   func disconnect() {
     socket = nil
@@ -193,7 +200,8 @@ final class RegistryLink {
       if let deadline, deadline <= now { return nil }
       let ready: Bool
       do {
-        ready = try Poller.waitReadable(descriptor, timeoutNanoseconds: deadline.map { $0 - now })
+        ready = try Poller.waitReadable(
+          descriptor, timeoutNanoseconds: deadline.map { $0 - now }, awakeUntil: awakeUntil)
       } catch {
         throw .system(error, doing: "waiting for the registry")
       }

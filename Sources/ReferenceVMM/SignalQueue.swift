@@ -30,11 +30,13 @@ final class SignalQueue: Sendable {
     try wait(also: [Poller.Interest(other)], timeoutNanoseconds: timeoutNanoseconds)
   }
 
-  /// Waits for a signal or for other descriptors.
-  func wait(also others: [Poller.Interest], timeoutNanoseconds: UInt64?) throws(SystemError) {
+  /// Waits for a signal or for other descriptors, without sleeping for as long as a guest stands still.
+  func wait(
+    also others: [Poller.Interest], timeoutNanoseconds: UInt64?, awakeUntil: UInt64 = 0
+  ) throws(SystemError) {
     var interests =
       [Poller.Interest(ending.descriptor.number), Poller.Interest(reporting.descriptor.number)] + others
-    _ = try Poller.wait(&interests, timeoutNanoseconds: timeoutNanoseconds)
+    _ = try Poller.wait(&interests, timeoutNanoseconds: timeoutNanoseconds, awakeUntil: awakeUntil)
   }
 
   /// Waits for a signal that asks for the end, and leaves it where it is.

@@ -79,7 +79,7 @@ final class SourceRole {
       also: [
         Poller.Interest(running.descriptor),
         Poller.Interest(interest.number, readable: true, writable: interest.writes),
-      ], timeoutNanoseconds: times.min())
+      ], timeoutNanoseconds: times.min(), awakeUntil: migration.awakeUntil)
     return running
   }
 

@@ -123,6 +123,8 @@ final class IncomingRole {
     private var peer = ""
     private var id: MigrationID?
     private var wasShownWrongReceipt = false
+    /// Since all of the guest is here it stands still for this process too.
+    private var awakeUntil: UInt64 = 0
 
     init(_ role: IncomingRole) { self.role = role }
 
@@ -192,7 +194,7 @@ final class IncomingRole {
       interests.append(Poller.Interest(role.withdrawnDescriptor))
       // A connection to the registry that broke is renewed when it is asked.
       if registry < 0, instance != nil { time = min(time, 50_000_000) }
-      try role.signals.wait(also: interests, timeoutNanoseconds: time)
+      try role.signals.wait(also: interests, timeoutNanoseconds: time, awakeUntil: awakeUntil)
     }
 
     private var registryDescriptor: Int32 {
@@ -274,6 +276,7 @@ final class IncomingRole {
       }
       self.manifest = manifest
       try guest.encryption?.check(policy: offer.policy)
+      if preamble.intent == .plan { role.registryNanoseconds = nil }
       // For a plan too: a guest of that name may be here.
       let greeted = try announce(preamble, preamble.id, manifest)
       // The first time wakes everything up that is between here and the journal, and finds memory for it; it takes
@@ -322,7 +325,8 @@ final class IncomingRole {
         log.sayOnce(
           .warning, "telling the registry that the guest was only planned: \(error); told every second")
       }
-      role.registryNanoseconds = MonotonicClock.now() - asked
+      let took = MonotonicClock.now() - asked
+      role.registryNanoseconds = min(role.registryNanoseconds ?? took, took)
       if !isHeard { role.withdraw(withdrawn) }
       return isHeard
     }
@@ -344,6 +348,7 @@ final class IncomingRole {
         throw MigrationFailure(.protocolViolation, "a guest came that was only planned")
       }
       CrashPoint.targetMigrationReceived.reached()
+      awakeUntil = MonotonicClock.now() + StandingStill.awakeNanoseconds
       incoming?.beginSilence()
       let began = MonotonicClock.now()
       do throws(MachineError) {

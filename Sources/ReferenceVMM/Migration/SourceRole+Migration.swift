@@ -15,6 +15,8 @@ final class SourceMigration {
   let began = MonotonicClock.now()
   /// The guest stands still for it.
   var isStopped = false
+  /// Until when nothing is waited for in sleep, see ``Poller/wait(_:timeoutNanoseconds:awakeUntil:)``.
+  var awakeUntil: UInt64 = 0
   var lastInstruction: UInt64 = 0
   /// What the other host said, which stands for the last report too.
   var lastReport: MigrationReport?
@@ -126,6 +128,7 @@ extension SourceRole {
 
   private func stopGuest(_ migration: SourceMigration, _ running: inout RunningGuest) throws {
     migration.isStopped = true
+    migration.awakeUntil = MonotonicClock.now() + StandingStill.awakeNanoseconds
     migration.lastInstruction = instance.machine.stop()
     CrashPoint.sourceMigrationStopped.reached()
     do {

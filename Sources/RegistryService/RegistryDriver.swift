@@ -230,7 +230,12 @@ final class RegistryDriver {
   private func isHurried(_ guest: GuestName) -> Bool {
     guard let machine = registry[guest] else { return false }
     if isPaused(machine) { return true }
-    return machine.record.phase == .idle && !machine.runConfirmed && machine.isReachable(machine.record.owner)
+    return switch machine.record.phase {
+    case .idle: !machine.runConfirmed && machine.isReachable(machine.record.owner)
+    // It goes on elsewhere once its receipt is there, which its former owner brings.
+    case .departed: machine.leavingMigration != nil
+    case .staged, .claimed, .rollback, .departing, .arriving, .lost, .ended: false
+    }
   }
 
   private func isPaused(_ machine: GuestMachine) -> Bool {

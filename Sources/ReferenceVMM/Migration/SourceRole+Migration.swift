@@ -264,24 +264,24 @@ extension SourceRole {
     _ departed: consuming DepartedGuest, _ migration: SourceMigration
   ) throws -> VMMOutcome {
     let outgoing = migration.outgoing
-    var fields: [(String, VMMEventLog.Value)] = [
-      ("migration", .text("\(migration.id)")), ("lastInstruction", .number(migration.lastInstruction)),
-    ]
+    var first: FirstInstruction?
     var failure: MigrationFailure?
     do throws(MigrationFailure) {
       try outgoing.send(departed.receipt)
-      // Said late: the guest waits for the receipt alone.
-      if let state = (try? instance.sev?.guestStatus())?.state {
-        fields.append(("guestState", .number(UInt64(state))))
-      }
-      log.event("migrationDeparted", fields)
-      log.status(.departed(host: migration.host))
-      let first = try awaitRunning(outgoing)
+      first = try awaitRunning(outgoing, until: MonotonicClock.now() + StandingStill.quietNanoseconds)
+    } catch {
+      failure = error
+    }
+    sayDeparted(migration)
+    do throws(MigrationFailure) {
+      if failure == nil, first == nil { first = try awaitRunning(outgoing, until: .max) }
+    } catch {
+      failure = error
+    }
+    if let first {
       tellDone(departed, migration, first)
       try? departed.confirm()
       CrashPoint.sourceMigrationConfirmed.reached()
-    } catch {
-      failure = error
     }
     instance.machine.end()
     guard let failure else {
@@ -305,15 +305,33 @@ extension SourceRole {
     return .refused(.departed)
   }
 
-  private func awaitRunning(_ outgoing: OutgoingMigration) throws(MigrationFailure) -> FirstInstruction {
+  private func sayDeparted(_ migration: SourceMigration) {
+    var fields: [(String, VMMEventLog.Value)] = [
+      ("migration", .text("\(migration.id)")), ("lastInstruction", .number(migration.lastInstruction)),
+    ]
+    if let state = (try? instance.sev?.guestStatus())?.state {
+      fields.append(("guestState", .number(UInt64(state))))
+    }
+    log.event("migrationDeparted", fields)
+    log.status(.departed(host: migration.host))
+  }
+
+  /// - Parameter deadline: By `CLOCK_MONOTONIC`, in nanoseconds.
+  /// - Returns: nil when the time is over.
+  private func awaitRunning(
+    _ outgoing: OutgoingMigration, until deadline: UInt64
+  ) throws(MigrationFailure) -> FirstInstruction? {
     while true {
       if case .running(let first) = try outgoing.step() { return first }
       guard outgoing.isConnected else {
         throw MigrationFailure(.linkLost, "the link to the other host broke")
       }
+      let now = MonotonicClock.now()
+      guard now < deadline else { return nil }
       let interest = outgoing.interest
       var interests = [Poller.Interest(interest.number, readable: true, writable: interest.writes)]
-      _ = try? Poller.wait(&interests, timeoutNanoseconds: outgoing.waitNanoseconds)
+      _ = try? Poller.wait(
+        &interests, timeoutNanoseconds: min(outgoing.waitNanoseconds, deadline - now))
     }
   }
 

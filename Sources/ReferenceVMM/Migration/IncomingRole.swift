@@ -162,6 +162,7 @@ final class IncomingRole {
     /// Asks the sidecar to wait; it may come later than this process.
     private func connect() throws -> End? {
       log.status(.waitingForSource)
+      ArrivingGuest.rehearse()
       do throws(MigrationFailure) { try role.prepareMemory() } catch {
         log.sayOnce(.notice, "\(error.text); looked at again when the guest comes")
       }

@@ -1,7 +1,7 @@
 import BatonWire
 import EncryptionStatus
 import LinuxOS
-import MigrationCore
+public import MigrationCore
 
 /// Rounds of pages.
 extension OutgoingMigration {
@@ -209,13 +209,23 @@ extension OutgoingMigration {
   /// The guest stands still, by ``Event/stopGuest(expectedPauseSeconds:)``.
   ///
   /// - Parameter state: Of vCPUs and devices.
-  public func guestStopped(state: [UInt8]) throws(MigrationFailure) {
-    copy.stopped = MonotonicClock.now()
+  /// - Returns: ``MigrationStop/runsOn`` where it wrote far more in its last moments than a pause should send: start its
+  ///   vCPUs again. The event comes once more.
+  public func guestStopped(state: [UInt8]) throws(MigrationFailure) -> MigrationStop {
+    let stopped = MonotonicClock.now()
     try collectDirty()
-    beginRound(count(copy.dirty))
-    copy.state = state
-    guest.stopDirtyLog()
-    enter(.lastRound)
+    let left = count(copy.dirty)
+    let decision = copy.pilot?.guestStopped(leaving: left) ?? .stands
+    beginRound(left)
+    switch decision {
+    case .runsOn: break
+    case .stands:
+      copy.stopped = stopped
+      copy.state = state
+      guest.stopDirtyLog()
+      enter(.lastRound)
+    }
+    return decision
   }
 
   /// Everything but pages.

@@ -103,6 +103,8 @@ final class FakeSourceDevice: OutgoingEncryption {
   var hasEncryptedState = false
   var trouble = Trouble.none
   var regions = SharedRegions()
+  /// How long a page takes, in nanoseconds.
+  var pageNanoseconds: UInt64 = 0
   private(set) var calls: [String] = []
   private var changed: [Range<UInt64>] = []
 
@@ -126,6 +128,7 @@ final class FakeSourceDevice: OutgoingEncryption {
   ) throws(MigrationFailure) {
     if trouble == .page { throw MigrationFailure(.sourceDeclined, "no page goes out") }
     guard let mapping else { throw MigrationFailure(.sourceDeclined, "no memory") }
+    if pageNanoseconds > 0 { _ = try? Poller.waitReadable(-1, timeoutNanoseconds: pageNanoseconds) }
     let page = mapping.read(at: Int(address) - Int(mapping.address), count: GuestRAM.pageByteCount)
     packet.append(copying: FakeDevice.header(page))
     packet.append(copying: page.map { ~$0 })

@@ -38,6 +38,25 @@ struct MigrationTests {
     expectSameRAM(rehearsal)
   }
 
+  @Test(
+    "lets a guest run on that wrote a burst just before it stood still, three times at most",
+    arguments: [(bursts: 1, inVain: 1), (3, 3), (5, 3)])
+  func bursts(_ number: (bursts: Int, inVain: Int)) throws {
+    let device = FakeSourceDevice()
+    device.pageNanoseconds = 1_000_000
+    let rehearsal = try Rehearsal(
+      FakeSourceGuest(encryption: device), FakeTargetGuest(encryption: FakeTargetDevice()))
+    rehearsal.kind = .sev
+    rehearsal.bursts = Array(repeating: Array(0..<60), count: number.bursts)
+    rehearsal.finalWrites = [3]
+    let outcome = try rehearsal.run()
+    #expect(outcome.sourceFailure == nil && outcome.targetFailure == nil)
+    #expect(outcome.stoppedInVain == number.inVain)
+    expectSameRAM(rehearsal)
+    #expect(outcome.state == rehearsal.savedState)
+    #expect(!rehearsal.source.isLogging)
+  }
+
   @Test("makes pages zero again that were written and then cleared")
   func cleared() throws {
     let rehearsal = try Rehearsal(FakeSourceGuest(), FakeTargetGuest())

@@ -25,6 +25,8 @@ final class Rehearsal {
     var rounds: [PageCounts] = []
     /// The guest has stopped for the pause.
     var hasStopped = false
+    /// How often it was let run on.
+    var stoppedInVain = 0
   }
 
   let source: FakeSourceGuest
@@ -34,6 +36,8 @@ final class Rehearsal {
   var answer: (IncomingMigration, MachineOffer) throws(MigrationFailure) -> Void
   var relay: Relay = { _, frame in [frame] }
   var finalWrites: [Int] = []
+  /// The same for the guest's first stops, the last one first.
+  var bursts: [[Int]] = []
   let savedState = (0..<5000).map { UInt8(truncatingIfNeeded: $0 * 7) }
   let receipt = DepartureReceipt.random()
   let id = MigrationID.random()
@@ -103,8 +107,8 @@ final class Rehearsal {
     switch try outgoing.step(for: 1_000_000) {
     case .stopGuest:
       outcome.hasStopped = true
-      source.write(finalWrites)
-      try outgoing.guestStopped(state: savedState)
+      source.write(bursts.popLast() ?? finalWrites)
+      if try outgoing.guestStopped(state: savedState) == .runsOn { outcome.stoppedInVain += 1 }
     case .ready:
       outcome.reachedReady = true
       guard departs else { throw MigrationFailure(.migrationCancelled, "the operator has changed his mind") }

@@ -8,6 +8,14 @@ public enum MigrationDecision: Hashable, Sendable {
   case giveUp(MigrationObstacle)
 }
 
+/// What becomes of a guest that was stopped.
+public enum MigrationStop: Hashable, Sendable {
+  /// It stands still for the pause.
+  case stands
+  /// It had better run on, and be stopped again after another round.
+  case runsOn
+}
+
 /// Where a migration stands within a round.
 public struct MigrationProgress: Hashable, Sendable {
   /// What this round still has to send.
@@ -40,6 +48,10 @@ public struct MigrationPilot: Hashable, Sendable {
   /// Rounds in a row after which no end was in sight, and how much there was to send after the first of them.
   private var strikes = 0
   private var anchor: UInt64 = 0
+  /// The pause for which the guest is being stopped.
+  private var stopSeconds = 0.0
+  /// How often it may still be stopped in vain.
+  private var attempts = 3
 
   /// Steers by a plan.
   public init(_ plan: MigrationPlan) {
@@ -77,7 +89,9 @@ public struct MigrationPilot: Hashable, Sendable {
     let pause = Forecast.pause(dirtied, facts, slowness)
     let isShortEnough = pause <= plan.limits.maxPauseSeconds
     let elapsed = Double(elapsedNanoseconds) / 1e9
+    stopSeconds = pause
     if let most = plan.limits.maxSeconds, elapsed + pause > most {
+      attempts = 0
       if isShortEnough || plan.limits.allowsNonconvergence { return .stop(pauseSeconds: pause) }
       return .giveUp(.takesTooLong(seconds: elapsed + expected(dirtied).seconds, maxSeconds: most))
     }
@@ -102,6 +116,26 @@ public struct MigrationPilot: Hashable, Sendable {
     return .giveUp(
       Forecast.obstacle(pauseSeconds: pause, facts: facts, limits: plan.limits, slowness: slowness))
   }
+
+  /// Decides once the guest stands still, by what it has really left to send.
+  ///
+  /// Between the last look at its pages and its stop it may have written a burst of them. To let it run on costs a
+  /// short stop and another round; the pause would be several times as long as was expected. So it happens where that
+  /// is so, or where the pause would break its limit, and three times at most: a guest that does so again and again
+  /// would never leave.
+  ///
+  /// - Parameter leaving: Pages that the pause would have to send.
+  public mutating func guestStopped(leaving: PageCounts) -> MigrationStop {
+    let pause = Forecast.pause(leaving, facts, slowness)
+    let limit = plan.limits.maxPauseSeconds
+    let isFarLonger = pause > max(2 * stopSeconds, stopSeconds + Self.negligibleSeconds)
+    guard attempts > 0, isFarLonger || pause > limit && stopSeconds <= limit else { return .stands }
+    attempts -= 1
+    return .runsOn
+  }
+
+  /// Stopping in vain is not worth less.
+  private static let negligibleSeconds = 0.005
 
   /// Tells where a round under way stands.
   ///

@@ -132,8 +132,16 @@ extension SourceRole {
     migration.lastInstruction = instance.machine.stop()
     CrashPoint.sourceMigrationStopped.reached()
     do {
-      try migration.outgoing.guestStopped(
+      let decision = try migration.outgoing.guestStopped(
         state: try instance.machine.saveState(format: instance.options.stateFormat))
+      switch decision {
+      case .stands: break
+      case .runsOn:
+        migration.isStopped = false
+        migration.awakeUntil = 0
+        resume(instance.machine)
+        log.event("migrationStoppedInVain", [("migration", .text("\(migration.id)"))])
+      }
     } catch {
       try giveUp(
         error as? MigrationFailure ?? MigrationFailure(.sourceDeclined, "saving the guest's state: \(error)"),

@@ -354,6 +354,56 @@ struct MigrationPilotTests {
     #expect(simulation.move(plan).rounds == 1)
   }
 
+  /// A pilot that has decided to stop a guest that has 10 pages left.
+  private func stopping(_ limits: MigrationLimits) -> MigrationPilot {
+    var rates = TransferRates()
+    rates.encryptedPagesPerSecond = 1_000
+    let facts = MigrationFacts(
+      pages: PageCounts(encrypted: 4096), rates: rates, dirty: DirtyCurve(limitPages: 4096))
+    var pilot = MigrationPilot(MigrationPlan(facts, limits))
+    var decision = MigrationDecision.another
+    var elapsed: UInt64 = 0
+    while decision == .another, pilot.round < 30 {
+      elapsed += 4_000_000_000
+      decision = pilot.roundEnded(
+        sent: facts.pages, nanoseconds: 4_096_000_000, dirtied: PageCounts(encrypted: 10),
+        elapsedNanoseconds: elapsed)
+    }
+    guard case .stop = decision else {
+      Issue.record("it was not stopped: \(decision)")
+      return pilot
+    }
+    return pilot
+  }
+
+  @Test(
+    "lets a guest run on that left several times as much as was expected, and far more than nothing",
+    arguments: [(10, .stands), (14, .stands), (22, .runsOn), (200, .runsOn)] as [(UInt64, MigrationStop)])
+  func burstAtTheStop(_ example: (left: UInt64, decision: MigrationStop)) {
+    var pilot = stopping(MigrationLimits())
+    let decision = pilot.guestStopped(leaving: PageCounts(encrypted: example.left))
+    #expect(decision == example.decision)
+  }
+
+  @Test("lets a guest run on whose pause would break its limit")
+  func limitAtTheStop() {
+    var pilot = stopping(
+      MigrationLimits(maxPauseMilliseconds: 12, maxTimeSeconds: 0, allowsNonconvergence: false))
+    let decision = pilot.guestStopped(leaving: PageCounts(encrypted: 14))
+    #expect(decision == .runsOn)
+  }
+
+  @Test("takes the guest as it is at its fourth stop, and when its time is over")
+  func lastStop() {
+    var pilot = stopping(MigrationLimits())
+    let decisions = (0..<4).map { _ in pilot.guestStopped(leaving: PageCounts(encrypted: 200)) }
+    #expect(decisions == [.runsOn, .runsOn, .runsOn, .stands])
+    var late = stopping(
+      MigrationLimits(maxPauseMilliseconds: 300, maxTimeSeconds: 1, allowsNonconvergence: false))
+    let decision = late.guestStopped(leaving: PageCounts(encrypted: 200))
+    #expect(decision == .stands)
+  }
+
   @Test("does not go on for ever with rounds that promise a shorter pause and bring none")
   func vainRounds() {
     // What was measured made the guest seem slow to write its 259 pages; each round of 80 ms found all of them written.

@@ -77,9 +77,8 @@ final class RegistryLink {
     return false
   }
 
-  /// A guest stands still, and every process on its way is waited for: that takes no longer than this, or waking up
-  /// does not matter any more.
-  func stayAwake() { awakeUntil = MonotonicClock.now() + 10_000_000 }
+  /// A guest stands still, and every process on its way is waited for.
+  func stayAwake() { awakeUntil = Poller.awakeForPause() }
 
   func disconnect() {
     socket = nil

@@ -19,6 +19,10 @@ public enum Poller {
     }
   }
 
+  /// Until when a thread stays awake for a guest that begins to stand still now: a pause that takes longer than 10 ms is
+  /// made of pages or of the way, and waking up does not matter.
+  public static func awakeForPause() -> UInt64 { MonotonicClock.now() + 10_000_000 }
+
   /// Waits until one of the descriptors is ready.
   ///
   /// - Parameters:

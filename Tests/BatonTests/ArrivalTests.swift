@@ -7,26 +7,9 @@ import Testing
 
 @Suite("A guest from another host that is all here")
 struct ArrivalTests {
-  private let lock: DepartureLock
-  private let id: MigrationID
+  private let arrivals: TestArrivals
 
-  init() throws {
-    lock = try #require(DepartureLock([UInt8](repeating: 2, count: 32)))
-    id = try #require(MigrationID([UInt8](repeating: 1, count: 16)))
-  }
-
-  private func arrive(_ bench: Workbench) throws -> ArrivingGuest {
-    try ArrivingGuest(
-      VMMIdentity(
-        registry: bench.handoffSocket, guest: "vm1", build: "test",
-        reads: ReadableFormats(name: "test", oldest: 1, newest: 1, features: 0)),
-      id: id, lock: lock, epoch: 5, peer: "north",
-      manifest: Manifest(
-        way: .none, vcpuCount: 1, files: [RAMFile(device: 1, inode: 2, byteCount: 4096)],
-        regions: [RAMRegion(guestPhysicalAddress: 0, byteCount: 4096, file: 0, fileOffset: 0)], hasVM: false,
-        names: [], format: StateFormat(name: "test", version: 1, features: 0), details: []),
-      patienceMilliseconds: 20_000)
-  }
+  init() throws { arrivals = try TestArrivals() }
 
   /// The socket's inode: another one may get the same number.
   private func connection(_ descriptor: Int32) throws -> Substring {
@@ -40,16 +23,13 @@ struct ArrivalTests {
   func sameConnection() throws {
     try Workbench.use { bench in
       _ = try bench.startRegistry()
-      let guest = try arrive(bench)
+      let guest = try arrivals.arrive(bench, arrivals.ids[0])
       let before = try connection(guest.descriptor)
       #expect(try phase(bench) == .arriving)
-      switch guest.arrived(patienceMilliseconds: 20_000) {
-      case .failed(_, let error): throw error
-      case .arrived(let arrived):
-        #expect(try connection(arrived.descriptor) == before)
-        // People are told a little later.
-        #expect(try Wait.holds { try phase(bench) == .arrived })
-      }
+      let arrived = try arrivals.arrived(guest)
+      #expect(try connection(arrived.descriptor) == before)
+      // People are told a little later.
+      #expect(try Wait.holds { try phase(bench) == .arrived })
     }
   }
 
@@ -57,15 +37,14 @@ struct ArrivalTests {
   func restarted() throws {
     try Workbench.use { bench in
       let registry = try bench.startRegistry()
-      let guest = try arrive(bench)
+      let guest = try arrivals.arrive(bench, arrivals.ids[0])
       // It has settled, and its journal has a name.
       #expect(try phase(bench) == .arriving)
       registry.kill()
       _ = try bench.startRegistry()
-      switch guest.arrived(patienceMilliseconds: 20_000) {
-      case .failed(_, let error): throw error
-      case .arrived: #expect(try Wait.holds { try phase(bench) == .arrived })
-      }
+      let arrived = try arrivals.arrived(guest)
+      #expect(arrived.descriptor >= 0)
+      #expect(try Wait.holds { try phase(bench) == .arrived })
     }
   }
 
@@ -73,7 +52,7 @@ struct ArrivalTests {
   func silent() throws {
     try Workbench.use { bench in
       let registry = try bench.startRegistry()
-      let guest = try arrive(bench)
+      let guest = try arrivals.arrive(bench, arrivals.ids[0])
       #expect(try phase(bench) == .arriving)
       registry.signal(19)
       #expect(Wait.holds { registry.isStopped })
@@ -85,9 +64,7 @@ struct ArrivalTests {
           Issue.record("\(error)")
           return
         }
-        var withdrawn = rest.withdraw(.successorDeclined, "the registry was silent")
-        let deadline = MonotonicClock.now() + 20_000_000_000
-        while try !withdrawn.process(until: deadline) { try #require(MonotonicClock.now() < deadline) }
+        try arrivals.tell(rest.withdraw(.successorDeclined, "the registry was silent"))
         #expect(try bench.guest("vm1").state == .ended)
       }
     }

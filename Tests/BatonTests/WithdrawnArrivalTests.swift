@@ -7,57 +7,23 @@ import Testing
 
 @Suite("An arrival of which nothing comes")
 struct WithdrawnArrivalTests {
-  private let lock: DepartureLock
-  private let ids: [MigrationID]
+  private let arrivals: TestArrivals
+  private var ids: [MigrationID] { arrivals.ids }
 
-  init() throws {
-    lock = try #require(DepartureLock([UInt8](repeating: 2, count: 32)))
-    ids = try (1...2).map { try #require(MigrationID([UInt8](repeating: $0, count: 16))) }
-  }
-
-  private func arrive(
-    _ bench: Workbench, _ id: MigrationID, patience: UInt64 = 20_000
-  ) throws -> ArrivingGuest {
-    try ArrivingGuest(
-      VMMIdentity(
-        registry: bench.handoffSocket, guest: "vm1", build: "test",
-        reads: ReadableFormats(name: "test", oldest: 1, newest: 1, features: 0)),
-      id: id, lock: lock, epoch: 5, peer: "north", manifest: Self.manifest, patienceMilliseconds: patience)
-  }
-
-  private static let manifest = Manifest(
-    way: .none, vcpuCount: 1, files: [RAMFile(device: 1, inode: 2, byteCount: 4096)],
-    regions: [RAMRegion(guestPhysicalAddress: 0, byteCount: 4096, file: 0, fileOffset: 0)], hasVM: false,
-    names: [], format: StateFormat(name: "test", version: 1, features: 0), details: [])
-
-  private func arrived(_ arriving: consuming ArrivingGuest) throws -> ArrivedGuest {
-    switch arriving.arrived(patienceMilliseconds: 20_000) {
-    case .arrived(let guest): return guest
-    case .failed(_, let error): throw error
-    }
-  }
-
-  /// Tells until the registry has heard it.
-  private func tell(_ withdrawn: consuming WithdrawnArrival) throws {
-    let deadline = MonotonicClock.now() + 20_000_000_000
-    while try !withdrawn.process() {
-      try #require(MonotonicClock.now() < deadline, "the registry does not answer a withdrawal")
-      _ = try Poller.waitReadable(withdrawn.descriptor, timeoutNanoseconds: 20_000_000)
-    }
-  }
+  init() throws { arrivals = try TestArrivals() }
 
   @Test("is told to a registry that was gone when it was said, so that nobody has to settle it")
   func registryGone() throws {
     try Workbench.use { bench in
       let registry = try bench.startRegistry()
-      let guest = try arrived(arrive(bench, ids[0]))
+      let guest = try arrivals.arrived(arrivals.arrive(bench, ids[0]))
       #expect(try bench.guest("vm1").state == .arriving)
       registry.kill()
       let withdrawn = guest.withdraw(.linkLost, "the source keeps it")
       _ = try bench.startRegistry()
       // It is back with its journal.
       #expect(try bench.guest("vm1").state == .arriving)
-      try tell(withdrawn)
+      try arrivals.tell(withdrawn)
       #expect(try bench.guest("vm1").state == .ended)
     }
   }
@@ -66,9 +32,9 @@ struct WithdrawnArrivalTests {
   func registryThere() throws {
     try Workbench.use { bench in
       _ = try bench.startRegistry()
-      try tell(arrive(bench, ids[0]).withdraw(.linkLost, ""))
+      try arrivals.tell(arrivals.arrive(bench, ids[0]).withdraw(.linkLost, ""))
       #expect(try bench.guest("vm1").state == .ended)
-      try tell(arrived(arrive(bench, ids[1])).withdraw(.linkLost, ""))
+      try arrivals.tell(arrivals.arrived(arrivals.arrive(bench, ids[1])).withdraw(.linkLost, ""))
       #expect(try bench.guest("vm1").state == .ended)
     }
   }
@@ -77,15 +43,15 @@ struct WithdrawnArrivalTests {
   func next() throws {
     try Workbench.use { bench in
       let registry = try bench.startRegistry()
-      let guest = try arrived(arrive(bench, ids[0]))
+      let guest = try arrivals.arrived(arrivals.arrive(bench, ids[0]))
       registry.kill()
       // What it says is lost, with what would say it again.
       _ = guest.withdraw(.linkLost, "")
       _ = try bench.startRegistry()
-      let again = try arrived(arrive(bench, ids[1]))
+      let again = try arrivals.arrived(arrivals.arrive(bench, ids[1]))
       let view = try bench.guest("vm1")
       #expect(view.state == .arriving && view.migration?.id == ids[1].hexadecimal)
-      try tell(again.withdraw(.linkLost, ""))
+      try arrivals.tell(again.withdraw(.linkLost, ""))
     }
   }
 
@@ -93,7 +59,7 @@ struct WithdrawnArrivalTests {
   func unannounced() throws {
     try Workbench.use { bench in
       let registry = try bench.startRegistry()
-      let guest = try arrive(bench, ids[0])
+      let guest = try arrivals.arrive(bench, ids[0])
       // It has settled, and its journal has a name.
       #expect(try bench.guest("vm1").state == .arriving)
       registry.kill()
@@ -106,7 +72,7 @@ struct WithdrawnArrivalTests {
         }
         _ = try bench.startRegistry()
         #expect(try bench.guest("vm1").state == .arriving)
-        try tell(rest.withdraw(.successorDeclined, "the registry was gone"))
+        try arrivals.tell(rest.withdraw(.successorDeclined, "the registry was gone"))
         #expect(try bench.guest("vm1").state == .ended)
       }
     }
@@ -116,7 +82,7 @@ struct WithdrawnArrivalTests {
   func endedMeanwhile() throws {
     try Workbench.use { bench in
       _ = try bench.startRegistry()
-      let guest = try arrive(bench, ids[0])
+      let guest = try arrivals.arrive(bench, ids[0])
       let settled = try bench.batonctl(["settle", "vm1", "--stays"])
       #expect(settled.status == 0)
       switch guest.arrived(patienceMilliseconds: 20_000) {
@@ -126,7 +92,7 @@ struct WithdrawnArrivalTests {
           Issue.record("\(error)")
           return
         }
-        try tell(rest.withdraw(.migrationCancelled, ""))
+        try arrivals.tell(rest.withdraw(.migrationCancelled, ""))
         #expect(try bench.guest("vm1").state == .ended)
       }
     }

@@ -349,7 +349,7 @@ final class IncomingRole {
         throw MigrationFailure(.protocolViolation, "a guest came that was only planned")
       }
       CrashPoint.targetMigrationReceived.reached()
-      awakeUntil = MonotonicClock.now() + StandingStill.awakeNanoseconds
+      awakeUntil = Poller.awakeForPause()
       incoming?.beginSilence()
       let began = MonotonicClock.now()
       do throws(MachineError) {

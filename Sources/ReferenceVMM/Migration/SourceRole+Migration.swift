@@ -128,7 +128,7 @@ extension SourceRole {
 
   private func stopGuest(_ migration: SourceMigration, _ running: inout RunningGuest) throws {
     migration.isStopped = true
-    migration.awakeUntil = MonotonicClock.now() + StandingStill.awakeNanoseconds
+    migration.awakeUntil = Poller.awakeForPause()
     migration.lastInstruction = instance.machine.stop()
     CrashPoint.sourceMigrationStopped.reached()
     do {
@@ -276,7 +276,7 @@ extension SourceRole {
     var failure: MigrationFailure?
     do throws(MigrationFailure) {
       try outgoing.send(departed.receipt)
-      first = try awaitRunning(outgoing, until: MonotonicClock.now() + StandingStill.quietNanoseconds)
+      first = try awaitRunning(outgoing, until: MonotonicClock.now() + Self.quietNanoseconds)
     } catch {
       failure = error
     }
@@ -312,6 +312,10 @@ extension SourceRole {
       ])
     return .refused(.departed)
   }
+
+  /// How long nothing is written after the receipt: the guest waits for that alone, and logs want a processor that its
+  /// way wants too.
+  private static let quietNanoseconds: UInt64 = 10_000_000
 
   private func sayDeparted(_ migration: SourceMigration) {
     var fields: [(String, VMMEventLog.Value)] = [

@@ -70,7 +70,7 @@ public struct ArrivingGuest: ~Copyable {
   }
 
   /// Everything that came is restored into this process. Returns when the registry has written it down; for the first
-  /// 10 ms it waits without sleeping, since a guest stands still. See also ``rehearse()``.
+  /// 10 ms it looks for an answer before it sleeps, since a guest stands still. See also ``rehearse()``.
   public consuming func arrived(patienceMilliseconds: UInt64 = 5_000) -> Announcement {
     do throws(BatonError) {
       try link.sayArrived(id, patienceMilliseconds: patienceMilliseconds)
@@ -93,10 +93,11 @@ public struct WithdrawnArrival: ~Copyable {
 
   /// Takes up what the registry sent.
   ///
-  /// - Parameter deadline: Until when to wait for it, by `CLOCK_MONOTONIC` in nanoseconds; 0 for not beyond a
-  ///   reconnect's welcome.
+  /// - Parameter deadline: Until when to wait for it, by `CLOCK_MONOTONIC` in nanoseconds, as in a pause; 0 for not
+  ///   beyond a reconnect's welcome.
   /// - Returns: true when it knows that the guest does not come.
   public mutating func process(until deadline: UInt64 = 0) throws(BatonError) -> Bool {
+    if deadline > 0 { link.stayAwake() }
     switch try link.nextArrivalStep(until: deadline) {
     case .act:
       link.disconnect()

@@ -26,8 +26,8 @@ final class RegistryLink {
   var migration: MigrationOrder?
   /// The last word of the migration that was over last, said again when its order is repeated.
   var stayed: VMMMessage?
-  /// Until when the registry's word is waited for without sleeping, since a guest stands still for it: by
-  /// `CLOCK_MONOTONIC`, in nanoseconds.
+  /// Until when a guest stands still for the registry's word, by `CLOCK_MONOTONIC` in nanoseconds; see
+  /// ``Poller/wait(_:timeoutNanoseconds:awakeUntil:)``.
   private var awakeUntil: UInt64 = 0
   private(set) var deadlines = Deadlines()
   private var hasBeenWelcomed = false

@@ -30,7 +30,7 @@ final class SignalQueue: Sendable {
     try wait(also: [Poller.Interest(other)], timeoutNanoseconds: timeoutNanoseconds)
   }
 
-  /// Waits for a signal or for other descriptors, without sleeping for as long as a guest stands still.
+  /// Waits for a signal or for other descriptors, as ``Poller/wait(_:timeoutNanoseconds:awakeUntil:)`` does.
   func wait(
     also others: [Poller.Interest], timeoutNanoseconds: UInt64?, awakeUntil: UInt64 = 0
   ) throws(SystemError) {

@@ -175,5 +175,5 @@ extension OutgoingMigration {
   /// Stopping vCPUs, saving their state, restoring and starting it, with all processes between which it goes waking up
   /// one after the other: what cannot be tried while the guest runs. As it was measured with software vCPUs; a VMM with
   /// much device state takes longer.
-  private static let machineSeconds = 0.0005
+  private static let machineSeconds = 0.0011
 }

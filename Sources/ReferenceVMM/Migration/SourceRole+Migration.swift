@@ -15,7 +15,7 @@ final class SourceMigration {
   let began = MonotonicClock.now()
   /// The guest stands still for it.
   var isStopped = false
-  /// Until when nothing is waited for in sleep, see ``Poller/wait(_:timeoutNanoseconds:awakeUntil:)``.
+  /// Until when a guest stands still for what is waited for, see ``Poller/wait(_:timeoutNanoseconds:awakeUntil:)``.
   var awakeUntil: UInt64 = 0
   var lastInstruction: UInt64 = 0
   /// What the other host said, which stands for the last report too.

@@ -6,7 +6,9 @@ import Testing
 extension IntegrationSuite {
   @Suite("A source that stands still past every deadline")
   struct SlowSourceTests {
-    private static let options = ["--prepare-ms", "800", "--claim-ms", "500", "--release-ms", "1000"]
+    private static let options = ["--claim-ms", "500", "--release-ms", "1000"]
+    /// Successors that do not stand still have to start within it, on a busy machine too.
+    private static let prepare = ["--prepare-ms", "3000"]
 
     @Test(
       "before it has staged keeps its guest, and goes on with it",
@@ -16,7 +18,7 @@ extension IntegrationSuite {
       if point == "sourceContextSent", custody == .plain { return }  // A plain guest has no context to send.
       try Workbench.use { bench in
         let plan = custody.plan
-        try Scene.daemons(bench, plan, options: Self.options)
+        try Scene.daemons(bench, plan, options: Self.options + Self.prepare)
         let console = try ConsoleReader()
         let source = try bench.startGuest(plan, console: console, stopAt: point)
         let successor = try bench.startVMM(plan)

@@ -14,7 +14,8 @@ extension IntegrationSuite {
         let plan = Scene.plan(protection)
         try Scene.daemons(
           bench, plan,
-          options: ["--prepare-ms", "1000", "--claim-ms", "500", "--release-ms", "60000"])
+          // Those that do not stand still have to start within the first of these, on a busy machine too.
+          options: ["--prepare-ms", "3000", "--claim-ms", "500", "--release-ms", "60000"])
         let console = try ConsoleReader()
         let source = try bench.startGuest(plan, console: console)
         let slow = try bench.startVMM(plan, stopAt: point)

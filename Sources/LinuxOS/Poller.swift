@@ -25,7 +25,7 @@ public enum Poller {
 
   /// About what a sleep costs. Who looks for longer than that keeps the processor from the very process it waits for:
   /// sched_yield(2) does not let that one go first where it has had more than its share (Linux 6.6 to 6.18 at least),
-  /// which made one pause in five several milliseconds longer.
+  /// which made one pause in four several milliseconds longer.
   private static let wakeUpNanoseconds: UInt64 = 50_000
 
   /// Waits until one of the descriptors is ready.

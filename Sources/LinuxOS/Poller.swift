@@ -24,7 +24,7 @@ public enum Poller {
   public static func awakeForPause() -> UInt64 { MonotonicClock.now() + 10_000_000 }
 
   /// About what a sleep costs. Who looks for longer than that keeps the processor from the very process it waits for:
-  /// sched_yield(2) does not let that one go first where it has had more than its share (Linux 6.6 to 6.18 at least),
+  /// sched_yield(2) does not let that one go first where it has had more than its share (seen with Linux 6.18),
   /// which made one pause in four several milliseconds longer.
   private static let wakeUpNanoseconds: UInt64 = 50_000
 

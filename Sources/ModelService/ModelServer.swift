@@ -52,6 +52,13 @@ public final class ModelServer {
     ServerSupport.raiseDescriptorLimit()
   }
 
+  /// What AMD's server has of a real processor and its firmware has not: the CEK as AMD signed it, 2084 bytes, and ASK and
+  /// ARK, 1664 bytes. The model's end in its test root.
+  public func vendorCertificates() throws -> (signedCEK: [UInt8], chain: [UInt8]) {
+    let all = try host.platformCertificates()
+    return (all.cek, all.amd)
+  }
+
   /// Serves until `stop` is readable. All guests of the model end with the server.
   ///
   /// - Throws: What the event queue itself fails with. A caller can make none of its own trouble the

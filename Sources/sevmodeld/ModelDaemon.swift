@@ -22,6 +22,14 @@ struct ModelDaemon: ParsableCommand {
   @Option(help: "The path of the socket to listen on; needed unless one is passed.")
   var socket: String?
 
+  @Option(
+    help: ArgumentHelp(
+      """
+      Write what AMD's server has of a real machine into this directory: cek.cert, the chip's certificate as AMD \
+      signed it, and ask_ark.cert.
+      """, valueName: "directory"))
+  var certificates: String?
+
   @OptionGroup(title: "The modelled kernel")
   var kernel: KernelOptions
 
@@ -55,11 +63,21 @@ struct ModelDaemon: ParsableCommand {
         configuration: modelConfiguration, maximumConnections: machine.maximumConnections,
         maximumDescriptors: machine.maximumVms, mindsMemoryLockLimit: !machine.noMemlock,
         pagesPerSecond: machine.pagesPerSecond))
+    if let certificates { try writeCertificates(of: server, to: certificates) }
     StandardError.print(
       "sevmodeld: ready on \(socket ?? "a socket that was passed"), kernel \(kernel.profile.rawValue), \(machine.asids) address-space "
         + "identifiers and \(machine.esAsids) for SEV-ES")
     try server.run(until: stop.descriptor)
     if let socket { try Files.remove(socket) }
+  }
+
+  private func writeCertificates(of server: ModelServer, to directory: String) throws {
+    let made = try server.vendorCertificates()
+    for (name, bytes) in [("cek.cert", made.signedCEK), ("ask_ark.cert", made.chain)] {
+      let path = "\(directory)/\(name)"
+      try Files.remove(path)
+      try Files.open(path, .createNew).write(bytes, at: 0)
+    }
   }
 
   /// The socket that was passed, or one of its own. What else was passed is closed.

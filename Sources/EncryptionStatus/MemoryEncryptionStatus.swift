@@ -1,3 +1,5 @@
+import SEVABI
+
 /// What a VMM must know about the encryption of a guest's memory to migrate it: the shared pages and the guest's
 /// own readiness, both learnt from the guest.
 ///
@@ -32,6 +34,11 @@ public struct MemoryEncryptionStatus: Hashable, Sendable {
 
   /// Whether the list has everything that the guest said. If not, the guest cannot be migrated.
   public var isComplete: Bool { lost == nil }
+
+  /// What the guest sees of it in CPUID 0x40000001, EAX.
+  public var offeredFeatures: UInt32 {
+    isOffered ? PageStatus.mapRangeFeature | PageStatus.migrationControlFeature : 0
+  }
 
   // MARK: What the guest does
 

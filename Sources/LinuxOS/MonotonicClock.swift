@@ -6,4 +6,6 @@ public enum MonotonicClock {
   public static func now() -> UInt64 { clinux_monotonic_nanoseconds() }
   /// `CLOCK_REALTIME`: for people and logs only.
   public static func wallTime() -> UInt64 { clinux_realtime_nanoseconds() }
+  /// `CLOCK_REALTIME` of a moment of `CLOCK_MONOTONIC`, as far as the former was not set since.
+  public static func wallTime(at monotonic: UInt64) -> UInt64 { wallTime() &- (now() &- monotonic) }
 }

@@ -19,12 +19,24 @@ public final class OSThread: @unchecked Sendable {
 
   /// Starts a thread.
   ///
-  /// - Parameter name: Shown by ps and gdb; the kernel keeps 15 bytes.
+  /// - Parameters:
+  ///   - name: Shown by ps and gdb; the kernel keeps 15 bytes.
+  ///   - takesSignals: Whether signals to the process may be handled on it; else on the process's other threads only.
   /// - Throws: `EAGAIN` when the limit of processes is reached.
-  public init(name: String, _ body: @escaping @Sendable () -> Void) throws(SystemError) {
+  public init(
+    name: String, takesSignals: Bool = true, _ body: @escaping @Sendable () -> Void
+  ) throws(SystemError) {
     let start = Start(name: name, body: body)
     // SAFETY: the retained box is taken over by the new thread, or released here on failure.
     let argument = unsafe Unmanaged.passRetained(start)
+    var all = sigset_t()
+    var before = sigset_t()
+    // The new thread inherits the mask.
+    if !takesSignals {
+      unsafe sigfillset(&all)
+      unsafe pthread_sigmask(SIG_SETMASK, &all, &before)
+    }
+    defer { if !takesSignals { unsafe pthread_sigmask(SIG_SETMASK, &before, nil) } }
     let failure = unsafe pthread_create(
       &handle, nil,
       { raw in

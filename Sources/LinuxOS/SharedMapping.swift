@@ -10,6 +10,8 @@ import CLinux
 /// access faults.
 @safe public final class SharedMapping: @unchecked Sendable {
   private let base: UnsafeMutableRawPointer
+  /// Whether it is unmapped here in the end.
+  private let isOwn: Bool
   /// Size in bytes.
   public let byteCount: Int
 
@@ -34,9 +36,19 @@ import CLinux
     else { throw SystemError(.mmap, code: error, subject: "\(byteCount) bytes") }
     unsafe self.base = address
     self.byteCount = byteCount
+    isOwn = true
   }
 
-  deinit { unsafe _ = clinux_unmap(base, byteCount) }
+  /// What somebody else has mapped and keeps mapped for as long as this lives.
+  ///
+  /// SAFETY: `byteCount` bytes from `address` on are mapped meanwhile, of a file that does not shrink.
+  public init(lent address: UnsafeMutableRawPointer, byteCount: Int) {
+    unsafe base = address
+    self.byteCount = byteCount
+    isOwn = false
+  }
+
+  deinit { if isOwn { unsafe _ = clinux_unmap(base, byteCount) } }
 
   /// The address in this process, for ioctls that take one.
   public var address: UInt { unsafe UInt(bitPattern: base) }

@@ -70,6 +70,25 @@ public struct GuestRAM: Sendable {
     UInt64(mapping.address) + UInt64(page * Self.pageByteCount)
   }
 
+  /// Pages of the file behind the mapping that may hold something else than zeros; nil if nobody knows.
+  ///
+  /// - Complexity: O(runs of pages), without reading them.
+  public func populatedPages(of file: borrowing OwnedDescriptor) -> PageBitmap? {
+    var pages = PageBitmap(pageCount: pageCount)
+    let page = UInt64(Self.pageByteCount)
+    do throws(SystemError) {
+      var at: UInt64 = 0
+      while let data = try file.nextData(from: at) {
+        for number in Int(data.lowerBound / page)..<Int((data.upperBound + page - 1) / page)
+        where number < pageCount { pages.insert(number) }
+        at = data.upperBound
+      }
+    } catch {
+      return nil
+    }
+    return pages
+  }
+
   func isZero(page: Int) -> Bool {
     mapping.isZero(at: page * Self.pageByteCount, count: Self.pageByteCount)
   }

@@ -12,7 +12,7 @@ final class Heartbeat {
   init(on socket: borrowing StreamSocket) throws(SystemError) {
     let line = try Line(try socket.descriptor.duplicate())
     self.line = line
-    _ = try OSThread(name: "heartbeat") { line.run() }
+    _ = try OSThread(name: "heartbeat", takesSignals: false) { line.run() }
   }
 
   deinit { line.close() }

@@ -1,3 +1,4 @@
+public import Baton
 public import BatonWire
 
 /// Why a migration does not come about: its name for programs, a sentence for people.
@@ -18,4 +19,21 @@ public struct MigrationFailure: Error, Hashable, Sendable, CustomStringConvertib
 
   /// How much a peer may have to say.
   private static let mostOfPeer = 1024
+}
+
+extension MigrationFailure {
+  /// What a guest needs cannot be had at the target.
+  public static func noRoom(_ why: String) -> MigrationFailure {
+    MigrationFailure(.noRoom, "the target has no room for the guest: \(why)")
+  }
+
+  /// What the target's registry said.
+  public init(_ error: BatonError) {
+    switch error {
+    case .refused(let refusal, let text): self.init(refusal, "the target's registry refuses: \(text)")
+    case .unacceptable(let refusal, let text): self.init(refusal, text)
+    case .registryUnreachable, .system, .malformed, .badState:
+      self.init(.successorDeclined, "the target's registry: \(error)")
+    }
+  }
 }

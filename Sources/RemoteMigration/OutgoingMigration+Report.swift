@@ -1,11 +1,28 @@
 public import BatonWire
 import LinuxOS
-import MigrationCore
+public import MigrationCore
 
 /// What people see of a migration.
 extension OutgoingMigration {
   /// Where the migration stands now, for people.
   public var report: MigrationReport { report(MonotonicClock.now()) }
+
+  /// Where it came to in the end.
+  ///
+  /// - Parameter lastInstruction: Of the guest here, by `CLOCK_MONOTONIC` in nanoseconds.
+  public func report(
+    stoppedAt lastInstruction: UInt64, runningAt first: FirstInstruction
+  ) -> MigrationReport {
+    var report = report
+    report.phase = .done
+    report.pagesRemaining = 0
+    report.expectedMilliseconds = 0
+    report.expectedPauseMilliseconds = 0
+    report.expectedPauseMicroseconds = 0
+    let stopped = MonotonicClock.wallTime(at: lastInstruction)
+    report.pauseMicroseconds = first.nanoseconds > stopped ? (first.nanoseconds - stopped) / 1000 : 0
+    return report
+  }
 
   func report(_ now: UInt64) -> MigrationReport {
     var report = MigrationReport(phase: phase)

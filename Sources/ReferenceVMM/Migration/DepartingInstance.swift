@@ -19,21 +19,7 @@ final class DepartingInstance: OutgoingGuest {
     self.encryption = encryption
   }
 
-  func populatedPages() -> PageBitmap? {
-    var pages = PageBitmap(pageCount: ram.pageCount)
-    let page = UInt64(GuestRAM.pageByteCount)
-    do throws(SystemError) {
-      var at: UInt64 = 0
-      while let data = try instance.ram.nextData(from: at) {
-        for number in Int(data.lowerBound / page)..<Int((data.upperBound + page - 1) / page)
-        where number < ram.pageCount { pages.insert(number) }
-        at = data.upperBound
-      }
-    } catch {
-      return nil
-    }
-    return pages
-  }
+  func populatedPages() -> PageBitmap? { ram.populatedPages(of: instance.ram) }
 
   func startDirtyLog() throws(MigrationFailure) {
     do throws(MachineError) { try instance.machine.startDirtyLog() } catch {

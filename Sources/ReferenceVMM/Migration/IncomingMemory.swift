@@ -67,10 +67,3 @@ final class IncomingMemory {
   /// Some 50 ms of work, after which is looked whether it is still wanted; in bytes.
   private static let madeAtOnce = 64 << 20
 }
-
-extension MigrationFailure {
-  /// What a guest needs cannot be had here.
-  static func noRoom(_ why: String) -> MigrationFailure {
-    MigrationFailure(.noRoom, "the target has no room for the guest: \(why)")
-  }
-}

@@ -433,7 +433,7 @@ final class IncomingRole {
       CrashPoint.targetMigrationRunning.reached()
       let first = instance.machine.firstInstruction ?? MonotonicClock.now()
       do throws(MigrationFailure) {
-        try incoming?.running(epoch: epoch, realTime: SourceRole.realTime(first))
+        try incoming?.running(epoch: epoch, realTime: MonotonicClock.wallTime(at: first))
       } catch {
         log.say(.warning, "the source could not be told that the guest runs here: \(error.text)")
       }
@@ -473,18 +473,6 @@ final class IncomingRole {
     private func dropMemory() {
       guard instance != nil else { return }
       if incoming?.intent == .plan, options.sev == .none { incoming?.erase() } else { role.memory = nil }
-    }
-  }
-}
-
-extension MigrationFailure {
-  /// What the registry said.
-  init(_ error: BatonError) {
-    switch error {
-    case .refused(let refusal, let text): self.init(refusal, "the target's registry refuses: \(text)")
-    case .unacceptable(let refusal, let text): self.init(refusal, text)
-    case .registryUnreachable, .system, .malformed, .badState:
-      self.init(.successorDeclined, "the target's registry: \(error)")
     }
   }
 }

@@ -6,27 +6,18 @@ import RemoteMigration
 import SEVABI
 import SEVDevice
 
-/// The source's part of a migration's preflight: everything that can be said before the other host is asked.
-struct MigrationChecks {
-  private(set) var checks: [PreflightCheck] = []
-  /// Why it must not be tried; the first one found.
-  private(set) var failure: MigrationFailure?
-  private(set) var parties: MigrationAgreement.Parties = []
-
+extension SourceChecks {
+  /// What can be said of a guest of this VMM.
   init(_ instance: GuestInstance, _ encryption: SEVOutgoingMemory?) {
+    self.init()
     devices(instance)
     guard let encryption else { return }
-    agreement(instance)
+    let status = instance.currentMemoryStatus
+    agreement(
+      AgreementFacts(
+        features: status.offeredFeatures, handlesExits: instance.kind == .software,
+        firmware: instance.options.firmwareStanding, status: status))
     policy(encryption)
-  }
-
-  private mutating func pass(_ name: String, _ detail: String) {
-    checks.append(PreflightCheck(name: name, verdict: .pass, detail: detail))
-  }
-
-  private mutating func fail(_ name: String, _ refusal: Refusal, _ detail: String, _ remedy: String) {
-    checks.append(PreflightCheck(name: name, verdict: .fail, detail: detail, remedy: remedy))
-    if failure == nil { failure = MigrationFailure(refusal, detail) }
   }
 
   private mutating func devices(_ instance: GuestInstance) {
@@ -41,42 +32,6 @@ struct MigrationChecks {
         "only guests without --fd can go to another host")
     } else {
       pass("migrationDevices", "nothing of the guest's is bound to this host")
-    }
-  }
-
-  private mutating func agreement(_ instance: GuestInstance) {
-    let status = instance.currentMemoryStatus
-    let agreement = MigrationAgreement(
-      AgreementFacts(
-        features: status.isOffered ? PageStatus.mapRangeFeature | PageStatus.migrationControlFeature : 0,
-        handlesExits: instance.kind == .software, firmware: instance.options.firmwareStanding, status: status)
-    )
-    parties = agreement.missingParties
-    do throws(AgreementError) {
-      try agreement.require()
-      pass("migrationAgreement", "host, firmware and guest agree")
-    } catch {
-      fail(
-        "migrationAgreement", .agreementMissing, "\(error)",
-        "a guest migrates only when host, firmware and guest have agreed")
-    }
-  }
-
-  private mutating func policy(_ encryption: SEVOutgoingMemory) {
-    let policy = encryption.policy
-    let bits = "0x" + String(policy.rawValue, radix: 16)
-    if policy.contains(.noSending) {
-      fail(
-        "migrationPolicy", .policyForbids,
-        "the guest's policy \(bits) forbids that it is sent to another host (NOSEND)",
-        "the owner has to launch it with another policy")
-    } else if policy.contains(.encryptedState), !encryption.sendsRegisters {
-      fail(
-        "migrationPolicy", .encryptedStateNotSendable,
-        "the guest is SEV-ES, and this host's kernel cannot send encrypted registers (SEND_UPDATE_VMSA)",
-        "no kernel can; hand the guest over on this host instead")
-    } else {
-      pass("migrationPolicy", "the guest's policy \(bits) allows that it is sent")
     }
   }
 }

@@ -48,7 +48,7 @@ extension SourceRole {
     do {
       let instance = instance
       let encryption = try instance.sev?.outgoingMemory(instance.options) { instance.currentMemoryStatus }
-      let found = MigrationChecks(instance, encryption)
+      let found = SourceChecks(instance, encryption)
       checks = found.checks
       if let failure = found.failure { throw failure }
       migration = SourceMigration(order, try outgoing(order, encryption, found, running.epoch))
@@ -64,7 +64,7 @@ extension SourceRole {
   }
 
   private func outgoing(
-    _ order: MigrationOrder, _ encryption: SEVOutgoingMemory?, _ checks: MigrationChecks, _ epoch: UInt64
+    _ order: MigrationOrder, _ encryption: SEVOutgoingMemory?, _ checks: SourceChecks, _ epoch: UInt64
   ) throws -> OutgoingMigration {
     let options = instance.options
     var manifest = try instance.manifest()
@@ -350,23 +350,11 @@ extension SourceRole {
   private func tellDone(
     _ departed: borrowing DepartedGuest, _ migration: SourceMigration, _ first: FirstInstruction
   ) {
-    var report = migration.outgoing.report
-    report.phase = .done
-    report.pagesRemaining = 0
-    report.expectedMilliseconds = 0
-    report.expectedPauseMilliseconds = 0
-    report.expectedPauseMicroseconds = 0
-    let stopped = Self.realTime(migration.lastInstruction)
-    report.pauseMicroseconds = first.nanoseconds > stopped ? (first.nanoseconds - stopped) / 1000 : 0
+    let report = migration.outgoing.report(stoppedAt: migration.lastInstruction, runningAt: first)
     try? departed.report(report)
     log.event(
       "migrationDone",
       Self.fields(report) + [("epoch", .number(first.epoch)), ("migration", .text("\(migration.id)"))])
-  }
-
-  /// `CLOCK_REALTIME` of a moment of `CLOCK_MONOTONIC`, in nanoseconds.
-  static func realTime(_ monotonic: UInt64) -> UInt64 {
-    MonotonicClock.wallTime() &- (MonotonicClock.now() &- monotonic)
   }
 
   private func sayRegistryGone() {

@@ -99,7 +99,12 @@ let package = Package(
     // Floor 5: what the programs are made of.
     library("Baton", ["BatonCore", "BatonWire", "LinuxOS"]),
     .systemLibrary(name: "CBaton"),
-    library("BatonC", ["Baton", "BatonWire", "CBaton", "EncryptionStatus", "LinuxOS"]),
+    library(
+      "BatonC",
+      [
+        "Baton", "BatonWire", "CBaton", "EncryptionStatus", "LinuxOS", "MigrationCore", "RemoteMigration",
+        "SEVABI", "SEVCertificates", "SEVDevice",
+      ]),
     .target(name: "GuestImage", exclude: ["Guest"], swiftSettings: strict),
     library(
       "RemoteMigration",

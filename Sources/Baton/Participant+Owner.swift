@@ -4,26 +4,23 @@ import LinuxOS
 
 /// The owner's turns.
 extension Participant {
-  func ownerEvent() throws -> Event? {
+  func ownerTurn() throws -> Turn? {
     var guest = RunningGuest(link: link)
     switch try guest.process() {
     case .prepare(let handoff):
       asked = handoff
-      return .prepare(handoff: handoff)
+      return .tell(.prepare(handoff: handoff))
     case .freeze(let handoff):
       freeze = (handoff, MonotonicClock.now())
-      return .freeze(handoff: handoff)
+      return .tell(.freeze(handoff: handoff))
     case .attemptOver(let handoff):
       asked = nil
       freeze = nil
-      return .attemptOver(handoff: handoff)
-    case .preflight: return .preflight
-    case .migrate(let order):
-      // This part of the library knows handoffs only.
-      try guest.stays(order.id, .sourceDeclined, "this VMM cannot be migrated to another host")
-      return nil
-    case .cancelMigration: return nil
-    case .release(let refusal): return over(refusal)
+      return .tell(.attemptOver(handoff: handoff))
+    case .preflight: return .tell(.preflight)
+    case .migrate(let order): return .migration(.ordered(order))
+    case .cancelMigration(let id): return .migration(.cancelled(id))
+    case .release(let refusal): return .tell(over(refusal))
     case nil: return nil
     }
   }
@@ -83,8 +80,10 @@ extension Participant {
   /// Whether what is missing is the verdict and not the turn.
   private var isOwnerWithoutVerdict: Bool {
     switch phase {
-    case .received, .frozen, .staged, .takingBack, .tookBack, .claiming, .returned, .over: true
-    case .new, .attached, .offered, .prepared, .permitted, .running: false
+    case .received, .frozen, .staged, .takingBack, .tookBack, .claiming, .returned, .leaving, .departing,
+      .departed, .arriving, .arrived, .over:
+      true
+    case .new, .attached, .offered, .prepared, .permitted, .running, .awaiting: false
     }
   }
 
@@ -99,7 +98,13 @@ extension Participant {
   }
 
   package func report(_ checks: [PreflightCheck]) throws {
-    guard case .running = phase else { throw Failure.outOfTurn(phase) }
+    switch phase {
+    case .running, .leaving: break
+    case .new, .attached, .offered, .prepared, .claiming, .received, .permitted, .frozen, .staged,
+      .takingBack,
+      .tookBack, .returned, .departing, .departed, .awaiting, .arriving, .arrived, .over:
+      throw Failure.outOfTurn(phase)
+    }
     var guest = RunningGuest(link: link)
     try guest.report(checks)
   }

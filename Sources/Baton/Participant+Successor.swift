@@ -100,7 +100,8 @@ extension Participant {
   private func take(_ numbers: [Int32], _ index: Int, _ what: String) throws -> OwnedDescriptor {
     switch phase {
     case .offered, .prepared, .claiming, .received, .permitted: break
-    case .new, .attached, .running, .frozen, .staged, .takingBack, .tookBack, .returned, .over:
+    case .new, .attached, .running, .frozen, .staged, .takingBack, .tookBack, .returned, .leaving, .departing,
+      .departed, .awaiting, .arriving, .arrived, .over:
       throw Failure.outOfTurn(phase)
     }
     guard numbers.indices.contains(index) else { throw Failure.absent(what) }
@@ -131,8 +132,7 @@ extension Participant {
       var guest = RunningGuest(link: link)
       try guest.decline(handoff: handoff, .sourceDeclined, text)
     case .new, .attached, .prepared, .claiming, .received, .permitted, .frozen, .staged, .takingBack,
-      .tookBack,
-      .returned, .over:
+      .tookBack, .returned, .leaving, .departing, .departed, .awaiting, .arriving, .arrived, .over:
       throw Failure.outOfTurn(phase)
     }
   }
@@ -161,7 +161,7 @@ extension Participant {
       return numbers
     case .takingBack: return takeBackVMs.borrowedNumbers
     case .new, .attached, .offered, .prepared, .received, .permitted, .running, .frozen, .staged, .tookBack,
-      .returned, .over:
+      .returned, .leaving, .departing, .departed, .awaiting, .arriving, .arrived, .over:
       return []
     }
   }

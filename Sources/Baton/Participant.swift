@@ -25,6 +25,18 @@ package final class Participant {
     case tookBack(UInt64)
     /// Does not go on with the claim and waits to be released.
     case returned(UInt64)
+    /// The guest stands still while its last pages go to another host.
+    case leaving(MigrationID)
+    /// The other host has all of it; only the registry's orders count.
+    case departing(MigrationID)
+    /// The guest was given up here, and another host's registry needs the receipt.
+    case departed(MigrationID)
+    /// Waits for a guest from another host.
+    case awaiting
+    /// It comes; not all of it is here.
+    case arriving(MigrationID)
+    /// All of it is here and waits for the verdict.
+    case arrived(MigrationID)
     case over(Refusal?)
   }
 
@@ -43,6 +55,36 @@ package final class Participant {
     case released(Refusal?)
     /// The registry has been gone or silent for its deadline, and the guest waits paused.
     case alarm
+    /// The guest is to go to another host.
+    case migrate
+    /// Stop the guest, for its last pages.
+    case stop
+    /// Nothing comes of the migration (nil after a plan): the guest stays, or does not come.
+    case migrationOver(Refusal?)
+    /// A guest from another host is offered.
+    case arriving
+    /// All of it is here.
+    case arrived
+  }
+
+  /// What the registry says about a migration: for what goes on with its stream, not for the VMM.
+  package enum MigrationTurn: Hashable, Sendable {
+    case ordered(MigrationOrder)
+    case cancelled(MigrationID)
+    /// Give the guest up.
+    case mayDepart
+    /// It was given up, and the registry has that in its journal.
+    case departed(DepartureReceipt)
+    /// The registry has ended the arrival; another guest may come.
+    case arrivalEnded(Refusal)
+    /// What was presented does not fit.
+    case wrongReceipt
+  }
+
+  /// What came.
+  package enum Turn: Hashable, Sendable {
+    case tell(Event)
+    case migration(MigrationTurn)
   }
 
   package enum Failure: Error, Hashable, Sendable, CustomStringConvertible {
@@ -65,7 +107,7 @@ package final class Participant {
     }
   }
 
-  let link: RegistryLink
+  var link: RegistryLink
   package internal(set) var phase = Phase.new
   /// What the registry, or a check of this library, said when it refused last.
   package internal(set) var lastRefusal: (refusal: Refusal, text: String)?
@@ -100,15 +142,33 @@ package final class Participant {
     phase = .attached
   }
 
+  package var identity: VMMIdentity { link.identity }
+
+  /// In which the guest is owned here; 0 if it is not.
+  package var epoch: UInt64 {
+    guard case .source(let source) = link.side else { return 0 }
+    return source.epoch
+  }
+
   /// The socket to poll, or -1.
-  package var descriptor: Int32 { link.descriptor }
+  package var descriptor: Int32 { phase == .awaiting ? -1 : link.descriptor }
+
+  /// Whether the registry is to be asked again soon, because the connection is gone.
+  package var wantsConnection: Bool {
+    switch phase {
+    case .new, .awaiting, .permitted, .frozen, .departed, .over: false
+    case .attached, .offered, .prepared, .claiming, .received, .running, .staged, .takingBack, .tookBack,
+      .returned, .leaving, .departing, .arriving, .arrived:
+      descriptor < 0
+    }
+  }
 
   /// Whether vCPUs may be in KVM_RUN.
   package var mayRun: Bool {
     switch phase {
     case .permitted, .running: true
     case .new, .attached, .offered, .prepared, .claiming, .received, .frozen, .staged, .takingBack, .tookBack,
-      .returned, .over:
+      .returned, .leaving, .departing, .departed, .awaiting, .arriving, .arrived, .over:
       false
     }
   }
@@ -120,43 +180,25 @@ package final class Participant {
       .frozen(let handoff, _), .staged(let handoff), .takingBack(let handoff), .tookBack(let handoff),
       .returned(let handoff):
       handoff
-    case .new, .attached, .permitted, .running, .over: 0
+    case .new, .attached, .permitted, .running, .leaving, .departing, .departed, .awaiting, .arriving,
+      .arrived, .over:
+      0
     }
   }
 
   // MARK: Events
 
   /// Takes up what came, without waiting beyond a reconnect's welcome.
-  package func process() throws -> Event? {
+  package func process() throws -> Turn? {
     switch phase {
     case .new: throw Failure.outOfTurn(phase)
     case .attached, .offered, .prepared, .claiming, .received, .returned:
-      return try successorEvent() ?? alarmIfDue()
-    case .running: return try ownerEvent()
-    case .staged, .takingBack, .tookBack: return try stagedEvent() ?? alarmIfDue()
-    case .permitted, .frozen, .over: return nil
-    }
-  }
-
-  /// Waits for an event; nil when the time is over.
-  ///
-  /// - Parameter milliseconds: How long at most; nil for ever.
-  package func wait(milliseconds: UInt64?) throws -> Event? {
-    let deadline = milliseconds.map { MonotonicClock.now() + $0 * 1_000_000 }
-    while true {
-      if let event = try process() { return event }
-      switch phase {
-      case .permitted, .frozen, .over: throw Failure.outOfTurn(phase)
-      case .new, .attached, .offered, .prepared, .claiming, .received, .running, .staged, .takingBack,
-        .tookBack, .returned:
-        break
-      }
-      let now = MonotonicClock.now()
-      if let deadline, deadline <= now { return nil }
-      // Without a connection it is tried again soon, and an alarm must not be missed.
-      let pause: UInt64 = descriptor < 0 ? 20_000_000 : 1_000_000_000
-      _ = try Poller.waitReadable(
-        descriptor, timeoutNanoseconds: min(pause, deadline.map { $0 - now } ?? pause))
+      return try (successorEvent() ?? alarmIfDue()).map { .tell($0) }
+    case .running, .leaving: return try ownerTurn()
+    case .staged, .takingBack, .tookBack: return try (stagedEvent() ?? alarmIfDue()).map { .tell($0) }
+    case .departing: return try departingTurn() ?? alarmIfDue().map { .tell($0) }
+    case .arriving, .arrived: return try arrivalTurn() ?? alarmIfDue().map { .tell($0) }
+    case .permitted, .frozen, .departed, .awaiting, .over: return nil
     }
   }
 
@@ -180,8 +222,9 @@ package final class Participant {
 
   private func alarmIfDue() -> Event? {
     switch phase {
-    case .received, .staged, .tookBack, .takingBack: break
-    case .new, .attached, .offered, .prepared, .claiming, .permitted, .running, .frozen, .returned, .over:
+    case .received, .staged, .tookBack, .takingBack, .departing, .arrived: break
+    case .new, .attached, .offered, .prepared, .claiming, .permitted, .running, .frozen, .returned, .leaving,
+      .departed, .awaiting, .arriving, .over:
       return nil
     }
     guard MonotonicClock.now() >= alarmDue else { return nil }

@@ -2,6 +2,7 @@ import Baton
 import BatonWire
 import CBaton
 import LinuxOS
+import RemoteMigration
 
 /// A `baton_guest` as Swift has it. Descriptors are borrowed for the call.
 struct CGuest {
@@ -61,5 +62,33 @@ struct CGuest {
     try manifest.validate()
     // A number that is not open is an error here, not in the middle of an offer.
     _ = try DescriptorList(duplicating: named + [vm, takeBackVM].compactMap { $0 })
+  }
+}
+
+extension CGuest {
+  /// RAM of a guest that migrates, where the VMM has it mapped.
+  ///
+  /// SAFETY: the caller's to promise: all of it is mapped there until the migration is over.
+  func mappedRAM(at address: UnsafeMutableRawPointer?) throws -> GuestRAM {
+    guard manifest.files.count == 1, let size = manifest.files.first?.byteCount,
+      let count = Int(exactly: size)
+    else { throw Participant.Failure.unusable("a guest that migrates has one RAM file") }
+    guard let address = unsafe address, UInt(bitPattern: address) % UInt(GuestRAM.pageByteCount) == 0 else {
+      throw Participant.Failure.unusable("RAM's address is missing, or not that of a page")
+    }
+    let mapping = unsafe SharedMapping(lent: address, byteCount: count)
+    guard let ram = GuestRAM(mapping, regions: manifest.regions) else {
+      throw Participant.Failure.unusable("the RAM regions leave gaps in the file, or are not whole pages")
+    }
+    return ram
+  }
+}
+
+extension OwnedDescriptor {
+  /// A second descriptor of one that is borrowed.
+  static func duplicate(of number: Int32) throws(SystemError) -> OwnedDescriptor {
+    var list = try DescriptorList(duplicating: [number])
+    guard let descriptor = list.popFirst() else { preconditionFailure("one was duplicated") }
+    return descriptor
   }
 }

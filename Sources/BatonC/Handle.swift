@@ -3,13 +3,20 @@ import BatonWire
 import CBaton
 import Glibc
 import LinuxOS
+import RemoteMigration
 import Synchronization
 
 /// What a `baton_vmm` pointer points to.
 final class Handle {
   let participant: Participant
+  /// What the VMM is told before anything else.
+  var told: [Participant.Event] = []
+  /// How this VMM's guest may go to another host, and the migration that is asked for or under way.
+  var leaving: Leaving?
+  /// How one is waited for.
+  var coming: Coming?
   /// Why the last call failed, and with which errno.
-  private(set) var failure: (code: Int32, refusal: Refusal?, text: String) = (0, nil, "")
+  var failure: (code: Int32, refusal: Refusal?, text: String) = (0, nil, "")
   private let isBusy = Atomic<Bool>(false)
 
   init(_ participant: Participant) { self.participant = participant }
@@ -54,8 +61,19 @@ final class Handle {
   func retained() -> OpaquePointer { unsafe OpaquePointer(Unmanaged.passRetained(self).toOpaque()) }
 
   static func release(_ pointer: OpaquePointer) {
-    unsafe Unmanaged<Handle>.fromOpaque(UnsafeRawPointer(pointer)).release()
+    let handle = unsafe Unmanaged<Handle>.fromOpaque(UnsafeRawPointer(pointer))
+    unsafe handle.takeUnretainedValue().close()
+    unsafe handle.release()
   }
+
+  /// The other hosts learn that this VMM has nothing more to say.
+  private func close() {
+    leaving?.close()
+    coming?.close()
+  }
+
+  /// Why a migration did not go on, though no call of the VMM failed.
+  func say(_ error: MigrationFailure) { failure = explain(error) }
 
   private func explain(_ error: any Error) -> (Int32, Refusal?, String) {
     switch error {
@@ -74,6 +92,7 @@ final class Handle {
       case .absent: (ENOENT, nil, "\(error)")
       case .unusable: (EINVAL, nil, "\(error)")
       }
+    case let error as MigrationFailure: (EACCES, error.refusal, error.text)
     case let error as Manifest.Problem: (EINVAL, .badManifest, "\(error)")
     case let error as SystemError: (error.code, nil, "\(error)")
     case is NoRoom: (ENOBUFS, nil, "the caller's buffer is too small")

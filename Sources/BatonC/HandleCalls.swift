@@ -49,7 +49,7 @@ public func baton_vmm_descriptor(_ vmm: OpaquePointer?) -> Int32 {
 public func baton_vmm_process(
   _ vmm: OpaquePointer?, _ event: UnsafeMutablePointer<baton_event>?
 ) -> Int32 {
-  unsafe tell(vmm, event) { try $0.process() }
+  unsafe tell(vmm, event) { try $0.next() }
 }
 
 @c @implementation
@@ -64,13 +64,13 @@ public func baton_vmm_wait(
 /// Fills in the next event; nothing is taken up when there is no room for it.
 private func tell(
   _ vmm: OpaquePointer?, _ event: UnsafeMutablePointer<baton_event>?,
-  _ next: (Participant) throws -> Participant.Event?
+  _ next: (Handle) throws -> Participant.Event?
 ) -> Int32 {
   unsafe Handle.callInt(vmm) { handle in
     let size = unsafe event.map { unsafe $0.pointee.struct_size } ?? 0
     unsafe try Borrowed.store(
       baton_event(), to: event, size: size, smallest: MemoryLayout<baton_event>.size)
-    guard let found = try next(handle.participant) else { return 0 }
+    guard let found = try next(handle) else { return 0 }
     unsafe try Borrowed.store(
       baton_event(found), to: event, size: size, smallest: MemoryLayout<baton_event>.size)
     return 1
@@ -94,6 +94,13 @@ extension baton_event {
       fill(BATON_EVENT_RELEASED)
       self.refusal = refusal.map { Int32($0.rawValue) } ?? 0
     case .alarm: fill(BATON_EVENT_ALARM)
+    case .migrate: fill(BATON_EVENT_MIGRATE)
+    case .stop: fill(BATON_EVENT_STOP)
+    case .migrationOver(let refusal):
+      fill(BATON_EVENT_MIGRATION_OVER)
+      self.refusal = refusal.map { Int32($0.rawValue) } ?? 0
+    case .arriving: fill(BATON_EVENT_ARRIVING)
+    case .arrived: fill(BATON_EVENT_ARRIVED)
     }
   }
 
@@ -126,6 +133,12 @@ extension Participant.Phase {
     case .tookBack: BATON_STATE_TOOK_BACK
     case .returned: BATON_STATE_RETURNED
     case .over: BATON_STATE_OVER
+    case .leaving: BATON_STATE_LEAVING
+    case .departing: BATON_STATE_DEPARTING
+    case .departed: BATON_STATE_DEPARTED
+    case .awaiting: BATON_STATE_AWAITING
+    case .arriving: BATON_STATE_ARRIVING
+    case .arrived: BATON_STATE_ARRIVED
     }
   }
 }

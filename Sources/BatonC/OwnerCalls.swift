@@ -3,6 +3,7 @@ import BatonWire
 public import CBaton
 import Glibc
 import LinuxOS
+import RemoteMigration
 
 // The owner's calls.
 
@@ -10,9 +11,10 @@ import LinuxOS
 public func baton_vmm_running(
   _ vmm: OpaquePointer?, _ guest: UnsafePointer<baton_guest>?, _ firstInstruction: UInt64
 ) -> Int32 {
-  unsafe Handle.callVoid(vmm) { participant in
+  unsafe Handle.callInt(vmm) { handle in
     let guest = unsafe try CGuest(guest)
-    try participant.running(guest.manifest, firstInstruction: firstInstruction)
+    try handle.running(guest.manifest, firstInstruction: firstInstruction)
+    return 0
   }
 }
 
@@ -90,4 +92,11 @@ public func baton_vmm_took_back(_ vmm: OpaquePointer?, _ outcome: Int32) -> Int3
 }
 
 @c @implementation
-public func baton_vmm_end(_ vmm: OpaquePointer?) -> Int32 { unsafe Handle.callVoid(vmm) { try $0.end() } }
+public func baton_vmm_end(_ vmm: OpaquePointer?) -> Int32 {
+  unsafe Handle.callInt(vmm) { handle in
+    try handle.leaving?.giveUp(
+      MigrationFailure(.migrationCancelled, "the guest's VMM was asked to stop"))
+    try handle.participant.end()
+    return 0
+  }
+}

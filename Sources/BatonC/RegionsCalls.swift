@@ -7,24 +7,30 @@ import Synchronization
 
 /// What a `baton_regions` pointer points to.
 final class RegionsHandle {
-  private var status: MemoryEncryptionStatus
-  private let isBusy = Atomic<Bool>(false)
+  private let status: Mutex<MemoryEncryptionStatus>
 
-  init(_ status: MemoryEncryptionStatus) { self.status = status }
+  init(_ status: MemoryEncryptionStatus) { self.status = Mutex(status) }
+
+  /// What the guest has said so far.
+  var now: MemoryEncryptionStatus { status.withLock { $0 } }
+
+  /// Takes over what a source sent of its guest.
+  func load(_ regions: SharedRegions) throws(SharedRegionsError) {
+    try status.withLock { (status) throws(SharedRegionsError) in try status.loadRegions(regions.encoded()) }
+  }
+
+  /// SAFETY: the pointer came from `baton_regions_new` and was not freed, as baton.h asks of the caller.
+  static func at(_ pointer: OpaquePointer) -> RegionsHandle {
+    unsafe Unmanaged<RegionsHandle>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
+  }
 
   /// One call of C: its result, or the errno of what it threw.
-  ///
-  /// SAFETY: the pointer came from `baton_regions_new` and was not freed, as baton.h asks of the caller.
   static func call(
     _ pointer: OpaquePointer?, _ body: (inout MemoryEncryptionStatus) throws -> Int64
   ) -> Int64 {
     guard let pointer = unsafe pointer else { return -Int64(EINVAL) }
-    let handle = unsafe Unmanaged<RegionsHandle>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
-    guard handle.isBusy.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged
-    else { return -Int64(EBUSY) }
-    defer { handle.isBusy.store(false, ordering: .releasing) }
     do {
-      return try body(&handle.status)
+      return try unsafe at(pointer).status.withLock { try body(&$0) }
     } catch is NoRoom {
       return -Int64(ENOBUFS)
     } catch {

@@ -12,7 +12,12 @@ private func offered(_ participant: Participant) throws -> Manifest {
   case .offered, .prepared, .claiming, .received, .permitted:
     if let manifest = participant.manifest { return manifest }
     throw Participant.Failure.absent("an offer")
-  case .new, .attached, .running, .frozen, .staged, .takingBack, .tookBack, .returned, .over:
+  // Of a guest that is offered by another host there is only a description.
+  case .awaiting, .arriving, .arrived:
+    if let manifest = participant.manifest { return manifest }
+    throw Participant.Failure.outOfTurn(participant.phase)
+  case .new, .attached, .running, .frozen, .staged, .takingBack, .tookBack, .returned, .leaving, .departing,
+    .departed, .over:
     throw Participant.Failure.outOfTurn(participant.phase)
   }
 }
@@ -102,8 +107,16 @@ public func baton_vmm_ready(_ vmm: OpaquePointer?, _ vm: Int32) -> Int32 {
 
 @c @implementation
 public func baton_vmm_decline(_ vmm: OpaquePointer?, _ text: UnsafePointer<CChar>?) -> Int32 {
-  unsafe Handle.callVoid(vmm) { participant in
-    try participant.decline(unsafe Borrowed.text(text, maximum: 512, "the reason"))
+  unsafe Handle.callInt(vmm) { handle in
+    let text = unsafe try Borrowed.text(text, maximum: 512, "the reason")
+    if let coming = handle.coming {
+      try coming.decline(text)
+    } else if let leaving = handle.leaving, leaving.isAsked {
+      try leaving.decline(text)
+    } else {
+      try handle.participant.decline(text)
+    }
+    return 0
   }
 }
 
@@ -114,7 +127,7 @@ public func baton_vmm_claim_state(
   _ vmm: OpaquePointer?, _ state: UnsafeMutableRawPointer?, _ size: Int
 ) -> Int64 {
   unsafe Handle.call(vmm) { handle in
-    guard let bytes = handle.participant.claimedState else {
+    guard let bytes = handle.coming?.state ?? handle.participant.claimedState else {
       throw Participant.Failure.outOfTurn(handle.participant.phase)
     }
     return unsafe try Borrowed.copy(bytes, to: state, size: size)
@@ -142,7 +155,10 @@ public func baton_vmm_context_vm(_ vmm: OpaquePointer?, _ index: UInt32) -> Int3
 
 @c @implementation
 public func baton_vmm_received(_ vmm: OpaquePointer?) -> Int32 {
-  unsafe Handle.callVoid(vmm) { try $0.received() }
+  unsafe Handle.callInt(vmm) { handle in
+    if let coming = handle.coming { try coming.received() } else { try handle.participant.received() }
+    return 0
+  }
 }
 
 @c @implementation

@@ -11,6 +11,8 @@
  *              .. [baton_vmm_gave_up_context] .. baton_vmm_stage .. RELEASED, or TAKE_BACK .. RUN
  *   successor  OFFERED .. baton_vmm_ready .. CLAIM .. baton_vmm_received .. RUN .. baton_vmm_running
  *
+ * A guest goes to another host in a way of its own, see "migration" below.
+ *
  * Results
  *   An int result is 0, or a count or descriptor where its comment says so, or a negative errno:
  *     -EINVAL   an argument is NULL, too long, or makes no sense
@@ -28,7 +30,8 @@
  *
  * Threads
  *   A handle is used by one thread at a time; a second one gets -EBUSY. Different handles do not touch each
- *   other. The library makes no thread, installs no handler, calls nothing back, and keeps no global state.
+ *   other. The library makes no thread, installs no handler, calls nothing back, and keeps no global state; with two
+ *   exceptions for guests that migrate, which are asked for: see struct baton_source and baton_vmm_await().
  *
  * Structs
  *   The caller sets struct_size to sizeof of the struct that it was compiled with. Later versions of the library
@@ -37,6 +40,7 @@
 #ifndef BATON_H
 #define BATON_H
 
+#include <poll.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -46,6 +50,8 @@ extern "C" {
 
 /* One VMM's part in the handoffs of one guest. */
 typedef struct baton_vmm baton_vmm;
+/* Which pages a guest shares with its host. */
+typedef struct baton_regions baton_regions;
 
 /* How the guest's context moves. */
 enum {
@@ -66,7 +72,15 @@ enum {
   BATON_EVENT_PREFLIGHT = 8,    /* an operator asks whether a handoff would go through: call baton_vmm_report() */
   BATON_EVENT_TAKE_BACK = 9,    /* get the context back and restore, do not run: call baton_vmm_took_back() */
   BATON_EVENT_RELEASED = 10,    /* give up everything and exit; `refusal` says why, 0 after a handoff */
-  BATON_EVENT_ALARM = 11        /* the registry has been gone or silent for its deadline; the guest waits paused */
+  BATON_EVENT_ALARM = 11,       /* the registry has been gone or silent for its deadline; the guest waits paused */
+  /* Only after baton_vmm_allow_migration(): */
+  BATON_EVENT_MIGRATE = 12,     /* the guest is to go to another host: call baton_vmm_migrate() or baton_vmm_decline() */
+  BATON_EVENT_STOP = 13,        /* stop the vCPUs, save, call baton_vmm_stopped() */
+  BATON_EVENT_MIGRATION_OVER = 14, /* nothing comes of it, `refusal` says why, 0 after a plan. Source: let the vCPUs run
+                                    * again, if they were stopped. Target: drop what was made, wait on */
+  /* Only after baton_vmm_await(): */
+  BATON_EVENT_ARRIVING = 15,    /* a guest comes from another host: make RAM and VM, call baton_vmm_accept(), or decline */
+  BATON_EVENT_ARRIVED = 16      /* all of it is here: restore baton_vmm_claim_state(), call baton_vmm_received() */
 };
 
 /* Where a handle stands. */
@@ -84,7 +98,13 @@ enum {
   BATON_STATE_TAKING_BACK = 10, /* was ordered to take the guest back */
   BATON_STATE_TOOK_BACK = 11, /* has the context again, waits for the verdict */
   BATON_STATE_RETURNED = 12, /* does not go on with the claim, waits to be released */
-  BATON_STATE_OVER = 13      /* released, ended or refused */
+  BATON_STATE_OVER = 13,     /* released, ended or refused */
+  BATON_STATE_LEAVING = 14,  /* owns the guest, which stands still for its last pages */
+  BATON_STATE_DEPARTING = 15, /* another host has all of it: only the registry's orders count */
+  BATON_STATE_DEPARTED = 16, /* the guest was given up here; the other host is told */
+  BATON_STATE_AWAITING = 17, /* waits for a guest from another host */
+  BATON_STATE_ARRIVING = 18, /* its pages come */
+  BATON_STATE_ARRIVED = 19   /* has all of it, waits for the verdict */
 };
 
 /* Who comes, and for which guest. */
@@ -202,6 +222,11 @@ int baton_vmm_descriptor(baton_vmm *vmm);
 int baton_vmm_process(baton_vmm *vmm, struct baton_event *event);
 /* Like baton_vmm_process(), and waits for an event, at most timeout_ms; negative: for ever. */
 int baton_vmm_wait(baton_vmm *vmm, int32_t timeout_ms, struct baton_event *event);
+/* What to poll before the next baton_vmm_process(), and for how long at most, in milliseconds: the socket of
+ * baton_vmm_descriptor(), if there is a connection, and what a migration adds. Fills in at most `count` entries, of
+ * which it needs up to BATON_MOST_INTERESTS; returns how many, or -ENOBUFS. All are borrowed until then. */
+enum { BATON_MOST_INTERESTS = 4 };
+int baton_vmm_interests(baton_vmm *vmm, struct pollfd *entries, size_t count, int32_t *timeout_ms);
 /* BATON_STATE_... */
 int baton_vmm_state(baton_vmm *vmm);
 /* Why the last call on this handle failed. */
@@ -226,7 +251,8 @@ int baton_vmm_take_vm(baton_vmm *vmm);
 /* Everything that takes time is done. `vm`, way `move` only: the VM into which this process takes the context, so that
  * the guest outlives it; else -1. */
 int baton_vmm_ready(baton_vmm *vmm, int vm);
-/* This VMM cannot take the guest (successor), or not hand it over now (owner after PREPARE); it stays where it is. */
+/* This VMM cannot take the guest (successor; target after ARRIVING or ARRIVED), or not give it away now (owner after
+ * PREPARE or MIGRATE, or after STOP, where MIGRATION_OVER follows); it stays where it is. */
 int baton_vmm_decline(baton_vmm *vmm, const char *text);
 
 /* ---- successor: after BATON_EVENT_CLAIM ----
@@ -274,12 +300,103 @@ int baton_vmm_took_back(baton_vmm *vmm, int outcome);
 /* The guest has ended for good. */
 int baton_vmm_end(baton_vmm *vmm);
 
+/* ---- migration to another host ----
+ * The guest's memory is copied while it runs, by the sidecars (baton-remote) of both hosts and in the stream of baton-vmm:
+ * the other side is any VMM that has the same machine. baton_vmm_process() goes on with it for some 10 ms at each call;
+ * poll what baton_vmm_interests() says meanwhile, or use baton_vmm_wait(), which wakes up sooner in the pause. What the
+ * owner has to say to its registry, and when, is done in there.
+ *
+ *   source   baton_vmm_allow_migration .. MIGRATE .. baton_vmm_migrate .. STOP .. baton_vmm_stopped .. RELEASED; or RUN, or
+ *            MIGRATION_OVER
+ *   target   baton_vmm_await .. ARRIVING .. baton_vmm_accept .. ARRIVED .. baton_vmm_received .. RUN .. baton_vmm_running;
+ *            or MIGRATION_OVER, and the next ARRIVING
+ *
+ * A guest runs on one host: at the target it waits for the receipt of the source's registry, and the source gives the receipt
+ * out when the guest cannot run there any more. What goes wrong on the way is told as MIGRATION_OVER, and
+ * baton_vmm_failure() has the sentence; a call below that fails has ended the migration too, but with -EINVAL or -EPERM. */
+
+/* The way to other hosts. */
+struct baton_remote {
+  size_t struct_size;
+  const char *socket;  /* path of the sidecar's socket; NULL: /run/baton/remote.sock */
+  uint32_t silence_ms; /* after which a silent other host counts as gone; 0: 10 s */
+  uint32_t reserved;   /* 0 */
+};
+
+/* What a migration asks of the VMM that has the guest. The functions are called in baton_vmm_process(), baton_vmm_wait(),
+ * baton_vmm_stopped(), baton_vmm_end() and baton_vmm_free() only, on the thread that called these; they use no handle.
+ * `ram`, `context` and the functions are used until RELEASED, RUN, MIGRATION_OVER or baton_vmm_free(); all else is borrowed
+ * for the call, and the library keeps duplicates of descriptors. */
+struct baton_source {
+  size_t struct_size;
+  const struct baton_guest *guest; /* with one RAM file, regions that cover it, and no named descriptors */
+  const void *ram;                 /* where the RAM file is mapped, all of it */
+  void *context;
+  /* Begins to note which pages the guest, and the VMM for it, write. 0 or -errno. */
+  int (*start_dirty_log)(void *context);
+  /* Sets the bits of pages written since it was called last, or since the begin, and forgets them. Page n is n * 4096 bytes
+   * from the begin of RAM: bit n % 64 of pages[n / 64]. 0 or -errno. */
+  int (*take_dirty_pages)(void *context, uint64_t *pages, size_t words);
+  void (*stop_dirty_log)(void *context);
+  const void *facts;        /* for the target's VMM to compare: CPU model, capabilities, devices */
+  size_t facts_size;        /* at most 64 KiB */
+  const void *variables;    /* a copy of the UEFI variable store; NULL: the guest boots without UEFI */
+  size_t variables_size;    /* at most 16 MiB */
+  baton_regions *regions;   /* SEV: what the guest says about its pages; NULL for a plain one */
+  int32_t vm;               /* SEV: its VM, with /dev/sev open at the number that it keeps; -1 for a plain one */
+  uint32_t trusts_model_root; /* not 0: a target may show the certificates of sevmodeld. For guests of the model only: their
+                               * keys are in everybody's hands */
+};
+
+/* What a VMM has made for a guest that comes. `ram` and `regions` are used until RUN or MIGRATION_OVER. */
+struct baton_target {
+  size_t struct_size;
+  const struct baton_guest *guest; /* as struct baton_source has it, with the regions and vCPUs of the offer */
+  void *ram;                       /* where the RAM file is mapped, writable; all zeros, best with every page present */
+  const void *signed_cek;   /* SEV: AMD's certificates of this host, which its firmware does not have; or NULL */
+  size_t signed_cek_size;
+  const void *amd_chain;    /* ASK, then ARK; or NULL */
+  size_t amd_chain_size;
+  baton_regions *regions;   /* SEV: gets the pages that the guest shares; NULL for a plain one */
+  int32_t vm;               /* SEV: a VM after INIT, with its vCPUs, nothing launched in it; -1 for a plain one */
+  int32_t firmware;         /* SEV: the number at which /dev/sev is open; it has to stay so */
+};
+
+/* A guest that is offered by another host; baton_vmm_offer_get() and baton_vmm_offer_region() have the rest. */
+enum { BATON_KIND_PLAIN = 0, BATON_KIND_SEV = 1, BATON_KIND_SEV_ES = 2 };
+struct baton_arrival {
+  size_t struct_size;
+  uint32_t kind;       /* BATON_KIND_... */
+  uint32_t policy;     /* of a SEV guest */
+  uint32_t is_plan;    /* not 0: the operator only wants to know how long it would take. Answer as if it came */
+  uint32_t facts_size; /* at most 64 KiB */
+  uint64_t epoch;      /* in which it is owned at its source */
+};
+
+/* From now on this VMM's guest may be sent to another host. Without it an operator who wants that is told no. */
+int baton_vmm_allow_migration(baton_vmm *vmm, const struct baton_remote *remote);
+/* Begins, after MIGRATE. The guest runs on. */
+int baton_vmm_migrate(baton_vmm *vmm, const struct baton_source *source);
+/* The vCPUs stand still, after STOP; `state` as for baton_vmm_stage(), `last_instruction`: CLOCK_MONOTONIC in nanoseconds. 0:
+ * they stay so until an event says otherwise. 1: the guest wrote too much just before: let them run, STOP comes again. */
+int baton_vmm_stopped(baton_vmm *vmm, const void *state, size_t size, uint64_t last_instruction);
+
+/* Waits for a guest from another host, instead of baton_vmm_connect(); the sidecar may come later. `most_ram`: bytes; a bigger
+ * guest is refused. While a guest comes the library has one thread, on which no signal is handled: it tells the source that
+ * this side lives while the VMM makes or restores the guest. */
+int baton_vmm_await(baton_vmm *vmm, const struct baton_remote *remote, uint64_t most_ram);
+int baton_vmm_arrival(baton_vmm *vmm, struct baton_arrival *arrival);
+/* Copies what the source's VMM gives to compare; returns its size, or -ENOBUFS. */
+int baton_vmm_arrival_facts(baton_vmm *vmm, void *facts, size_t size);
+/* Takes the guest that is offered, or answers its plan. */
+int baton_vmm_accept(baton_vmm *vmm, const struct baton_target *target);
+/* Copies the name of the other host with its NUL; returns its length, -ENOENT when there is none, or -ENOBUFS. */
+int baton_vmm_peer(baton_vmm *vmm, char *name, size_t size);
+
 /* ---- shared pages ----
  * Which pages a SEV guest shares with its host, and whether the guest is ready to be migrated to another one: learnt from
- * the guest itself, for a VMM that has a loop of its own over RAM. No registry is asked. Pages are 4096 bytes and counted
- * by guest frame number (guest-physical address / 4096). A set is used by one thread at a time, as a handle is. */
-
-typedef struct baton_regions baton_regions;
+ * the guest itself, for a migration, or for a VMM that has a loop of its own over RAM. No registry is asked. Pages are 4096
+ * bytes and counted by guest frame number (guest-physical address / 4096). Any thread may use a set at any time. */
 
 /* How a page is sent to another host. */
 enum {

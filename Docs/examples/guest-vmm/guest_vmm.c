@@ -4,11 +4,13 @@
  * SEV guest. The guest runs on real vCPUs where /dev/kvm opens, else on threads.
  *
  *   guest-vmm-c --vm NAME --registry SOCKET [options]     the same command line starts a guest and takes one over
+ *   guest-vmm-c --vm NAME --incoming [options]            waits for a guest from another host
  *
  * Signals: SIGTERM and SIGINT end the guest, SIGHUP asks to be replaced in place (the guest waits in the registry's
  * custody for the next process), SIGUSR1 writes the guest's report to --events.
  *
- * machine.h is what a VMM has anyway; this file is what it adds for handoffs. Read carry_out() first.
+ * machine.h is what a VMM has anyway; this file is what it adds for handoffs, and guest_vmm_migration.c what it adds for
+ * migrations to another host. Read carry_out() first.
  *
  * SPDX-License-Identifier: Apache-2.0
  */
@@ -16,7 +18,6 @@
 #include <baton.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -28,38 +29,14 @@
 #include <unistd.h>
 
 #include "gate.h" /* now(), ask_for_slice() */
-#include "machine.h"
-#include "options.h"
+#include "guest_vmm.h"
 
-enum { MOST_NAMED = 16, MOST_CONTEXT_VMS = 16 };
-
-/* A descriptor that travels with the guest although this VMM does nothing with it. */
-struct named {
-  char name[129];
-  int fd;
-};
-
-struct guest_vmm {
-  baton_vmm *baton;
-  struct options options;
-  struct machine *machine;
-  struct named others[MOST_NAMED];
-  uint32_t other_count;
-  /* Of a guest that was staged here, until it is known whose it is. */
-  uint8_t *state;
-  int64_t state_size;
-  uint64_t token;
-  uint32_t offered_way;
-  int events; /* file, or -1 */
-  int is_running, is_parking;
-  int status; /* to exit with */
-};
+enum { MOST_CONTEXT_VMS = 16 };
 
 /* ---- telling ---- */
 
-/* One JSON line for programs. Numbers and names only; a baton never gets near it. */
-__attribute__((format(printf, 3, 4))) static void tell(
-    struct guest_vmm *vmm, const char *event, const char *fields, ...) {
+/* Numbers and names only; a baton never gets near it. */
+void tell(struct guest_vmm *vmm, const char *event, const char *fields, ...) {
   char line[2048];
   va_list list;
   int size;
@@ -85,20 +62,11 @@ static int failed(struct guest_vmm *vmm, const char *what, int result) {
   return result;
 }
 
-static int check(struct guest_vmm *vmm, const char *what, int result) {
+int check(struct guest_vmm *vmm, const char *what, int result) {
   return result < 0 ? failed(vmm, what, result) : result;
 }
 
 /* ---- what travels with the guest ---- */
-
-/* What describes the guest, valid as long as this is. */
-struct description {
-  struct baton_guest guest;
-  struct baton_region region;
-  struct machine_facts facts;
-  const char *names[MOST_NAMED + 2];
-  int named[MOST_NAMED + 2];
-};
 
 static void add_name(struct description *description, const char *name, int fd) {
   if (fd < 0) return;
@@ -106,7 +74,7 @@ static void add_name(struct description *description, const char *name, int fd) 
   description->named[description->guest.named_count++] = fd;
 }
 
-static void describe(const struct guest_vmm *vmm, struct description *description) {
+void describe(const struct guest_vmm *vmm, struct description *description) {
   struct machine_facts *facts = &description->facts;
   machine_describe(vmm->machine, facts);
   description->region = (struct baton_region){.byte_count = facts->ram_size};
@@ -150,7 +118,8 @@ static int run(struct guest_vmm *vmm, const struct baton_event *event) {
   first = machine_first_instruction(vmm->machine, 1000000000);
   result = check(vmm, "saying that the guest runs", baton_vmm_running(vmm->baton, &description.guest, first));
   if (result < 0) return result;
-  vmm->is_running = 1;
+  vmm->is_owner = vmm->is_running = 1;
+  vmm->last_instruction = 0;
   explicit_bzero(&vmm->token, sizeof vmm->token);
   machine_drop_take_back(vmm->machine);
   tell(vmm, "running", ",\"epoch\":%" PRIu64 ",\"firstInstruction\":%" PRIu64, event->epoch, first);
@@ -187,7 +156,7 @@ static const char *take_parts(struct guest_vmm *vmm, const struct baton_offer *o
   return parts->ram < 0 ? "guest RAM cannot be taken out of the offer" : NULL;
 }
 
-static void forget_guest(struct guest_vmm *vmm) {
+void forget_guest(struct guest_vmm *vmm) {
   machine_free(vmm->machine);
   vmm->machine = NULL;
   while (vmm->other_count > 0) close(vmm->others[--vmm->other_count].fd);
@@ -352,6 +321,7 @@ static int released(struct guest_vmm *vmm, const struct baton_event *event) {
     fprintf(stderr, "guest-vmm: released: %s\n", baton_refusal_sentence(event->refusal));
     vmm->status = baton_refusal_exit_status(event->refusal);
   }
+  if (vmm->last_instruction != 0) tell(vmm, "migrationDeparted", ",\"lastInstruction\":%" PRIu64, vmm->last_instruction);
   tell(vmm, "released", "%s", "");
   return 0;
 }
@@ -373,6 +343,11 @@ static int carry_out(struct guest_vmm *vmm, const struct baton_event *event) {
       fprintf(stderr, "guest-vmm: the registry is gone or silent; the guest waits paused here, ask batonctl show\n");
       break;
     case BATON_EVENT_RELEASED: return released(vmm, event);
+    case BATON_EVENT_MIGRATE: result = depart(vmm); break;
+    case BATON_EVENT_STOP: result = stop_for_last_pages(vmm); break;
+    case BATON_EVENT_MIGRATION_OVER: result = migration_over(vmm, event); break;
+    case BATON_EVENT_ARRIVING: result = prepare_arrival(vmm); break;
+    case BATON_EVENT_ARRIVED: result = restore_arrival(vmm); break;
     default: break; /* of a later version of the library */
   }
   return result < 0 ? result : 1;
@@ -393,8 +368,15 @@ static int obey_signal(struct guest_vmm *vmm, uint32_t number) {
   if (!vmm->is_running) {
     /* Not the owner yet, or not any more: it just goes, and the registry sees its end. While it may have the guest's
      * context it must wait for the verdict. */
-    int state = baton_vmm_state(vmm->baton);
-    return number == SIGHUP || state >= BATON_STATE_CLAIMING;
+    switch (baton_vmm_state(vmm->baton)) {
+      case BATON_STATE_NEW:
+      case BATON_STATE_ATTACHED:
+      case BATON_STATE_OFFERED:
+      case BATON_STATE_PREPARED:
+      case BATON_STATE_AWAITING:
+      case BATON_STATE_ARRIVING: return number == SIGHUP;
+      default: return 1;
+    }
   }
   if (number == SIGHUP) {
     vmm->is_parking = 1;
@@ -417,15 +399,28 @@ static void live(struct guest_vmm *vmm, int signals) {
       if (carry_out(vmm, &event) <= 0) return;
       continue;
     }
-    struct pollfd ready[] = {{.fd = signals, .events = POLLIN},
-                             {.fd = baton_vmm_descriptor(vmm->baton), .events = POLLIN}};
-    /* Without a connection it is renewed soon; with one, alarms have to be seen. */
-    poll(ready, 2, ready[1].fd < 0 ? 50 : 1000);
+    struct pollfd ready[1 + BATON_MOST_INTERESTS] = {{.fd = signals, .events = POLLIN}};
+    int32_t timeout = 0;
+    int count = baton_vmm_interests(vmm->baton, ready + 1, BATON_MOST_INTERESTS, &timeout);
+    if (check(vmm, "asking what to poll", count) < 0) return;
+    poll(ready, (nfds_t)count + 1, timeout);
     struct signalfd_siginfo signal;
     if ((ready[0].revents & POLLIN) != 0 && read(signals, &signal, sizeof signal) == (ssize_t)sizeof signal
         && obey_signal(vmm, signal.ssi_signo) <= 0)
       return;
   }
+}
+
+/* To the registry, as the first owner or a successor; or to the sidecar, to wait for a guest from another host. */
+static int come(struct guest_vmm *vmm) {
+  struct baton_remote remote = {
+      .struct_size = sizeof remote, .socket = vmm->options.remote, .silence_ms = vmm->options.silence_ms};
+  int result = check(vmm, "allowing migrations", baton_vmm_allow_migration(vmm->baton, &remote));
+  if (result < 0) return result;
+  if (!vmm->options.is_incoming) return check(vmm, "coming to the registry", baton_vmm_connect(vmm->baton, 60000));
+  result = baton_vmm_await(vmm->baton, &remote, vmm->options.machine.ram_size);
+  if (result == 0) tell(vmm, "waiting", "%s", "");
+  return check(vmm, "waiting for a guest", result);
 }
 
 int main(int count, char **arguments) {
@@ -458,14 +453,14 @@ int main(int count, char **arguments) {
       .format_features = MACHINE_FEATURES,
   };
   if (signals >= 0 && vmm.state != NULL
-      && check(&vmm, "making a handle", baton_vmm_new(&identity, &vmm.baton)) == 0
-      && check(&vmm, "coming to the registry", baton_vmm_connect(vmm.baton, 60000)) == 0)
+      && check(&vmm, "making a handle", baton_vmm_new(&identity, &vmm.baton)) == 0 && come(&vmm) == 0)
     live(&vmm, signals);
   else if (vmm.status == 0)
     vmm.status = 1;
 
-  forget_guest(&vmm);
+  /* The library may still ask the machine about its writes. */
   baton_vmm_free(vmm.baton);
+  forget_guest(&vmm);
   explicit_bzero(&vmm.token, sizeof vmm.token);
   free(vmm.state);
   if (vmm.events >= 0) close(vmm.events);

@@ -208,6 +208,8 @@ mod ffi {
         pub registry: *const c_char,
         pub events: *const c_char,
         pub gives_custody: c_int,
+        /* What guest_vmm.c alone does. */
+        pub migration: [usize; 7],
     }
 
     #[repr(C)]

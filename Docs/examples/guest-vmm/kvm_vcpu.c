@@ -75,9 +75,10 @@ static void set_apic_id(struct cpuid_table *table, uint32_t id) {
   }
 }
 
-static int add_memory(int vm, const struct ram *ram) {
+static int set_memory(int vm, const struct ram *ram, uint32_t flags) {
   uint64_t low = ram->size < GUEST_LOW_SIZE ? ram->size : GUEST_LOW_SIZE;
-  struct kvm_userspace_memory_region region = {.memory_size = low, .userspace_addr = (uintptr_t)ram->base};
+  struct kvm_userspace_memory_region region = {
+      .flags = flags, .memory_size = low, .userspace_addr = (uintptr_t)ram->base};
   if (ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) < 0) return -errno;
   if (ram->size == low) return 0;
   region.slot = 1;
@@ -87,6 +88,25 @@ static int add_memory(int vm, const struct ram *ram) {
   return ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) < 0 ? -errno : 0;
 }
 
+int kvm_vcpus_log_writes(struct kvm_vcpus *all, int is_on) {
+  return set_memory(all->vm, all->ram, is_on ? KVM_MEM_LOG_DIRTY_PAGES : 0);
+}
+
+int kvm_vcpus_take_writes(struct kvm_vcpus *all, uint64_t *pages) {
+  const uint64_t words = (all->ram->size / GUEST_PAGE + 63) / 64, low = GUEST_LOW_SIZE / GUEST_PAGE / 64;
+  const uint32_t slots = all->ram->size > GUEST_LOW_SIZE ? 2 : 1;
+  uint64_t *log = calloc(words, sizeof *log);
+  int result = log == NULL ? -ENOMEM : 0;
+  /* The kernel overwrites; both slots begin with a word of their own, as RAM is a multiple of 2 MiB. */
+  for (uint32_t slot = 0; slot < slots && result == 0; slot++) {
+    struct kvm_dirty_log request = {.slot = slot, .dirty_bitmap = log + (slot == 0 ? 0 : low)};
+    if (ioctl(all->vm, KVM_GET_DIRTY_LOG, &request) < 0) result = -errno;
+  }
+  for (uint64_t word = 0; word < words && result == 0; word++) pages[word] |= log[word];
+  free(log);
+  return result;
+}
+
 /* Interrupt controllers before vCPUs, PIT and memory in between, as KVM wants it. */
 static int furnish(int vm, const struct ram *ram) {
   uint64_t identity_map = 0xFFFBC000;
@@ -94,7 +114,7 @@ static int furnish(int vm, const struct ram *ram) {
   if (ioctl(vm, KVM_SET_TSS_ADDR, 0xFFFBD000ul) < 0 || ioctl(vm, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) < 0
       || ioctl(vm, KVM_CREATE_IRQCHIP, 0) < 0 || ioctl(vm, KVM_CREATE_PIT2, &pit) < 0)
     return -errno;
-  return add_memory(vm, ram);
+  return set_memory(vm, ram, 0);
 }
 
 static void ignore(int number) { (void)number; }

@@ -30,6 +30,9 @@ int kvm_vcpus_prepare_start(struct kvm_vcpus *vcpus);
 int kvm_vcpus_let_run(struct kvm_vcpus *vcpus, int attaches);
 uint64_t kvm_vcpus_stop(struct kvm_vcpus *vcpus);
 uint64_t kvm_vcpus_first_instruction(struct kvm_vcpus *vcpus, uint64_t timeout_ns);
+/* Begins or ends to note which pages are written, and what was since, as bits of `pages`. 0 or -errno. */
+int kvm_vcpus_log_writes(struct kvm_vcpus *vcpus, int is_on);
+int kvm_vcpus_take_writes(struct kvm_vcpus *vcpus, uint64_t *pages);
 /* 0 or -errno. */
 int kvm_vcpus_save(struct kvm_vcpus *vcpus, struct state_writer *writer);
 /* Into kernel objects only. 0, -EINVAL with nothing changed, or the errno of what KVM refused. */

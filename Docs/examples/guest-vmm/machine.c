@@ -330,6 +330,76 @@ int machine_new_successor(
   return finish(made, result, machine);
 }
 
+/* ---- a guest that migrates to another host ---- */
+
+int machine_new_arrival(const struct machine_setup *setup, uint32_t has_encrypted_state, struct machine **machine) {
+  struct machine *made = begin(setup);
+  if (made == NULL) return -EINVAL;
+  int result = make_ram(made);
+  /* A page that has to be found when it comes costs several times as long as its copy. */
+  if (result == 0 && madvise(made->ram.base, made->ram.size, MADV_POPULATE_WRITE) < 0)
+    result = fail("making every page of guest RAM", -errno);
+  if (result == 0 && is_sev(made)) {
+    made->facts = (struct sev_facts){.has_encrypted_state = has_encrypted_state != 0,
+                                     .region_address = (uintptr_t)made->ram.base,
+                                     .region_size = made->ram.size};
+    result = choose_way(made);
+    if (result == 0) result = sev_open_firmware();
+    if (result == 0) result = check_encrypted_state(made);
+  }
+  if (result == 0) result = devices_init(&made->devices, open_console(setup->console), -1);
+  made->offered_way = made->setup.way;
+  if (result == 0) result = make_regions(made, 0);
+  if (result == 0) result = engine_new(made, 1, &made->engine);
+  if (result == 0 && is_sev(made)) result = sev_register(made->engine->vm, &made->facts);
+  return finish(made, result, machine);
+}
+
+void *machine_ram(const struct machine *machine) { return machine->ram.base; }
+
+uint32_t machine_regions_of_ram(const struct machine *machine, struct baton_region *regions) {
+  uint64_t size = machine->ram.size, low = size < GUEST_LOW_SIZE ? size : GUEST_LOW_SIZE;
+  regions[0] = (struct baton_region){.byte_count = low};
+  if (size == low) return 1;
+  regions[1] = (struct baton_region){.guest_physical_address = GUEST_LOW_SIZE + GUEST_HOLE_SIZE,
+                                     .byte_count = size - low,
+                                     .file_offset = low};
+  return 2;
+}
+
+baton_regions *machine_shared_pages(const struct machine *machine) { return machine->regions; }
+
+int machine_start_dirty_log(struct machine *machine) {
+  return machine->engine->kvm != NULL ? kvm_vcpus_log_writes(machine->engine->kvm, 1)
+                                      : software_vcpus_log_writes(machine->engine->software, 1);
+}
+
+int machine_take_dirty_pages(struct machine *machine, uint64_t *pages, uint64_t words) {
+  if (words != (machine->ram.size / GUEST_PAGE + 63) / 64) return -EINVAL;
+  if (machine->engine->kvm != NULL) return kvm_vcpus_take_writes(machine->engine->kvm, pages);
+  software_vcpus_take_writes(machine->engine->software, pages);
+  return 0;
+}
+
+void machine_stop_dirty_log(struct machine *machine) {
+  /* What it costs to leave it on is the guest's speed alone. */
+  if (machine->engine->kvm != NULL) kvm_vcpus_log_writes(machine->engine->kvm, 0);
+  else software_vcpus_log_writes(machine->engine->software, 0);
+}
+
+static uint8_t kind_number(uint32_t vcpu_kind) { return vcpu_kind == MACHINE_VCPU_KVM ? KIND_KVM : KIND_SOFTWARE; }
+
+struct machine_kind machine_describe_kind(const struct machine *machine) {
+  return (struct machine_kind){{1 /* the version of this layout */, kind_number(machine->setup.vcpu_kind)}};
+}
+
+int machine_kind_fits(const struct machine_setup *setup, const void *facts) {
+  const uint8_t *bytes = facts;
+  uint32_t kind = setup->vcpu_kind;
+  if (kind == MACHINE_VCPU_AUTO) kind = kvm_can_run() ? MACHINE_VCPU_KVM : MACHINE_VCPU_SOFTWARE;
+  return bytes[0] == 1 && bytes[1] == kind_number(kind);
+}
+
 void machine_free(struct machine *machine) {
   if (machine == NULL) return;
   if (machine->engine != NULL) machine_stop(machine);

@@ -71,6 +71,8 @@ struct machine_facts {
 enum { MACHINE_FORMAT_OLDEST = 1, MACHINE_FORMAT_NEWEST = 2, MACHINE_FEATURES = 31, MACHINE_MOST_STATE = 4 << 20 };
 
 struct machine;
+struct baton_region;  /* of baton.h */
+struct baton_regions;
 
 /* Makes a fresh guest: RAM, devices, image, SEV launch. Nothing runs yet. */
 int machine_new_guest(const struct machine_setup *setup, struct machine **machine);
@@ -96,6 +98,26 @@ int64_t machine_save(struct machine *machine, void *state, uint64_t size);
 /* 0 or -errno for a state that this machine cannot take; changes nothing. */
 int machine_check_state(const struct machine *machine, const void *state, uint64_t size);
 int machine_restore(struct machine *machine, const void *state, uint64_t size);
+
+/* ---- a guest that migrates to another host ---- */
+
+/* Makes everything for a guest that comes from one: RAM with every page present, and a VM without a guest. */
+int machine_new_arrival(const struct machine_setup *setup, uint32_t has_encrypted_state, struct machine **machine);
+void *machine_ram(const struct machine *machine);
+/* Where RAM lies: one region, or two around the hole for devices; returns how many. */
+uint32_t machine_regions_of_ram(const struct machine *machine, struct baton_region *regions);
+/* What the guest says about its pages; NULL if there is nothing to say. */
+struct baton_regions *machine_shared_pages(const struct machine *machine);
+/* Which pages are written from now on, as struct baton_source wants it. */
+int machine_start_dirty_log(struct machine *machine);
+int machine_take_dirty_pages(struct machine *machine, uint64_t *pages, uint64_t words);
+void machine_stop_dirty_log(struct machine *machine);
+/* What the other host's VMM compares before it makes a machine, as baton-vmm has it. */
+struct machine_kind {
+  uint8_t bytes[2];
+};
+struct machine_kind machine_describe_kind(const struct machine *machine);
+int machine_kind_fits(const struct machine_setup *setup, const void *facts);
 
 /* ---- the SEV context ---- */
 

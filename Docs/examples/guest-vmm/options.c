@@ -27,6 +27,18 @@ static int read_number(const char *value, uint32_t *number) {
   return 0;
 }
 
+static int read_file(const char *path, struct file *file) {
+  enum { MOST = 16384 };
+  int opened = open(path, O_RDONLY | O_CLOEXEC);
+  ssize_t size = -1;
+  file->bytes = malloc(MOST);
+  if (opened >= 0 && file->bytes != NULL) size = read(opened, file->bytes, MOST);
+  if (size < 0) fprintf(stderr, "guest-vmm: reading %s: %s\n", path, strerror(errno));
+  if (opened >= 0) close(opened);
+  file->size = size > 0 ? (size_t)size : 0;
+  return size > 0 ? 0 : -1;
+}
+
 static int read_option(struct options *options, const char *name, const char *value) {
   static const char *const kinds[] = {"auto", "kvm", "software"};
   static const char *const ways[] = {"auto", "token", "move", "none"};
@@ -37,6 +49,10 @@ static int read_option(struct options *options, const char *name, const char *va
   if (strcmp(name, "--console") == 0) return machine->console = value, 0;
   if (strcmp(name, "--disk") == 0) return machine->disk = value, 0;
   if (strcmp(name, "--events") == 0) return options->events = value, 0;
+  if (strcmp(name, "--remote-socket") == 0) return options->remote = value, 0;
+  if (strcmp(name, "--link-timeout") == 0) return read_number(value, &options->silence_ms);
+  if (strcmp(name, "--signed-cek") == 0) return read_file(value, &options->signed_cek);
+  if (strcmp(name, "--amd-chain") == 0) return read_file(value, &options->amd_chain);
   if (strcmp(name, "--vcpus") == 0) return read_number(value, &machine->vcpu_count);
   if (strcmp(name, "--duty") == 0) return read_number(value, &machine->duty_percent);
   if (strcmp(name, "--vcpu") == 0) return choose(value, kinds, 3, &machine->vcpu_kind);
@@ -58,6 +74,10 @@ int options_read(struct options *options, int count, char **arguments) {
       options->machine.has_encrypted_state = 1;
     } else if (strcmp(name, "--no-custody") == 0) {
       options->gives_custody = 0;
+    } else if (strcmp(name, "--incoming") == 0) {
+      options->is_incoming = 1;
+    } else if (strcmp(name, "--trust-model-root") == 0) {
+      options->trusts_model_root = 1;
     } else if (index + 1 == count || read_option(options, name, arguments[++index]) < 0) {
       fprintf(stderr, "guest-vmm: %s is no option, or its value makes no sense\n", name);
       return -1;

@@ -14,10 +14,21 @@
  *   --events PATH          where events go as JSON lines
  *   --no-custody           keep VM descriptors out of the registry's custody
  *
+ * Of guest_vmm.c alone, for guests that migrate to another host:
+ *
+ *   --incoming             wait for the guest to come from another host
+ *   --remote-socket SOCKET the sidecar's (default /run/baton/remote.sock)
+ *   --link-timeout MS      after which a silent other host counts as gone (default 10000)
+ *   --signed-cek FILE      this host's CEK as AMD signed it
+ *   --amd-chain FILE       AMD's own certificates: ASK, then ARK
+ *   --trust-model-root     take the certificates of sevmodeld for AMD's; for guests of the model only
+ *
  * SPDX-License-Identifier: Apache-2.0
  */
 #ifndef OPTIONS_H
 #define OPTIONS_H
+
+#include <stddef.h>
 
 #include "machine.h"
 
@@ -25,12 +36,22 @@
 extern "C" {
 #endif
 
+/* The contents of a file, for the rest of the process's life. */
+struct file {
+  void *bytes;
+  size_t size;
+};
+
 struct options {
   struct machine_setup machine;
   const char *guest;
   const char *registry;
   const char *events;
   int gives_custody;
+  int is_incoming, trusts_model_root;
+  const char *remote;
+  uint32_t silence_ms;
+  struct file signed_cek, amd_chain;
 };
 
 /* 0, or -1 with a sentence on stderr. */

@@ -86,15 +86,19 @@ int sev_initialize(int vm, int has_encrypted_state) {
                command(vm, has_encrypted_state ? KVM_SEV_ES_INIT : KVM_SEV_INIT, NULL, NULL));
 }
 
-int sev_launch(int vm, const struct sev_facts *facts, uint64_t image, uint32_t image_size) {
+int sev_register(int vm, const struct sev_facts *facts) {
   struct kvm_enc_region region = {.addr = facts->region_address, .size = facts->region_size};
+  return check("registering guest RAM", ioctl(vm, KVM_MEMORY_ENCRYPT_REG_REGION, &region) < 0 ? -errno : 0);
+}
+
+int sev_launch(int vm, const struct sev_facts *facts, uint64_t image, uint32_t image_size) {
   struct kvm_sev_launch_start start = {.policy = facts->has_encrypted_state ? POLICY_ENCRYPTED_STATE : 0};
   struct kvm_sev_launch_update_data update = {.uaddr = facts->region_address + image, .len = image_size};
   uint8_t measurement[MEASUREMENT_SIZE];
   struct kvm_sev_launch_measure measure = {.uaddr = (uintptr_t)measurement, .len = sizeof measurement};
   int result;
   /* Registered first: a pin may still move a page, and ciphertext does not survive that. */
-  if (ioctl(vm, KVM_MEMORY_ENCRYPT_REG_REGION, &region) < 0) return check("registering guest RAM", -errno);
+  if ((result = sev_register(vm, facts)) < 0) return result;
   if ((result = check("LAUNCH_START", command(vm, KVM_SEV_LAUNCH_START, &start, NULL))) < 0) return result;
   if ((result = check("LAUNCH_UPDATE_DATA", command(vm, KVM_SEV_LAUNCH_UPDATE_DATA, &update, NULL))) < 0) return result;
   if (facts->has_encrypted_state

@@ -39,6 +39,7 @@ enum sev_taking {
 int sev_open_firmware(void); /* /dev/sev at descriptor 0, for the rest of the process's life */
 int sev_initialize(int vm, int has_encrypted_state);
 int sev_launch(int vm, const struct sev_facts *facts, uint64_t image, uint32_t image_size);
+int sev_register(int vm, const struct sev_facts *facts);
 int sev_unregister(int vm, const struct sev_facts *facts);
 int sev_guest_state(int vm); /* as the firmware has it: 3 is running */
 

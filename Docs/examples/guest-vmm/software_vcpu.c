@@ -29,9 +29,35 @@ struct software_vcpus {
   struct devices *devices;
   uint32_t count, duty_percent;
   _Atomic uint32_t has_run;      /* since the last order to run */
+  _Atomic bool logs_writes;
+  _Atomic uint64_t *written;     /* a bit for each page, from the first log on */
   _Atomic bool console_waits;    /* output waits for its reader: the guest says nothing new meanwhile */
   struct vcpu vcpus[GUEST_MOST_VCPUS];
 };
+
+/* ---- the log of writes: what KVM keeps for real vCPUs ---- */
+
+/* After the page was written. */
+static void note(struct software_vcpus *all, uint64_t offset) {
+  const uint64_t page = offset / GUEST_PAGE;
+  if (atomic_load(&all->logs_writes)) atomic_fetch_or(&all->written[page / 64], UINT64_C(1) << (page % 64));
+}
+
+static uint64_t word_count(const struct software_vcpus *all) { return (all->ram->size / GUEST_PAGE + 63) / 64; }
+
+int software_vcpus_log_writes(struct software_vcpus *all, int is_on) {
+  if (is_on && all->written == NULL) all->written = calloc(word_count(all), sizeof *all->written);
+  if (is_on && all->written == NULL) return -ENOMEM;
+  if (is_on)
+    for (uint64_t word = 0; word < word_count(all); word++) atomic_store(&all->written[word], 0);
+  atomic_store(&all->logs_writes, is_on != 0);
+  return 0;
+}
+
+void software_vcpus_take_writes(struct software_vcpus *all, uint64_t *pages) {
+  for (uint64_t word = 0; word < word_count(all); word++)
+    if (atomic_load(&all->written[word]) != 0) pages[word] |= atomic_exchange(&all->written[word], 0);
+}
 
 /* ---- test pages: all 512 words follow from a page's number and the pass that wrote it ---- */
 
@@ -147,6 +173,7 @@ static void iterate(struct vcpu *vcpu, uint64_t time) {
   }
   if (!is_rest || registers->generation == 1) {
     fill_page(ram, offset, registers->cursor, registers->generation);
+    note(vcpu->all, offset);
     increment(ram, page + VCPU_PAGES_WRITTEN);
   }
 
@@ -156,7 +183,12 @@ static void iterate(struct vcpu *vcpu, uint64_t time) {
     ram_store(ram, page + VCPU_GENERATION, ++registers->generation);
   }
   ram_store(ram, page + VCPU_CURSOR, registers->cursor);
-  if (vcpu->index == 0) serve_board(vcpu->all, time, time + registers->clock_offset);
+  note(vcpu->all, page);
+  if (vcpu->index == 0) {
+    serve_board(vcpu->all, time, time + registers->clock_offset);
+    note(vcpu->all, page); /* where the board counts what it finds wrong */
+    note(vcpu->all, GUEST_HEADER);
+  }
 }
 
 static void run(struct vcpu *vcpu, uint32_t permission) {
@@ -164,6 +196,7 @@ static void run(struct vcpu *vcpu, uint32_t permission) {
   uint64_t time = now(), begin = time;
   ram_store(vcpu->all->ram, vcpu_page(vcpu->index) + VCPU_RESUME_STAMP, time);
   ram_store(vcpu->all->ram, vcpu_page(vcpu->index) + VCPU_STARTED, 1);
+  note(vcpu->all, vcpu_page(vcpu->index));
   atomic_store(&vcpu->first_stamp, time);
   if (atomic_exchange(&vcpu->all->has_run, 1) == 0) word_wake(&vcpu->all->has_run);
   while (gate_is_valid(&vcpu->gate, permission)) {
@@ -214,6 +247,7 @@ void software_vcpus_free(struct software_vcpus *all) {
   if (all == NULL) return;
   for (uint32_t index = 0; index < all->count; index++) gate_end(&all->vcpus[index].gate);
   for (uint32_t index = 0; index < all->count; index++) pthread_join(all->vcpus[index].thread, NULL);
+  free(all->written);
   free(all);
 }
 

@@ -21,6 +21,10 @@ void software_vcpus_let_run(struct software_vcpus *vcpus);
 uint64_t software_vcpus_stop(struct software_vcpus *vcpus);
 /* Waits for the first instruction since they were let run; 0 when the time ran out. */
 uint64_t software_vcpus_first_instruction(struct software_vcpus *vcpus, uint64_t timeout_ns);
+/* Begins or ends to note which pages are written. 0 or -ENOMEM. */
+int software_vcpus_log_writes(struct software_vcpus *vcpus, int is_on);
+/* Sets the bits of pages that were written since, and forgets them. */
+void software_vcpus_take_writes(struct software_vcpus *vcpus, uint64_t *pages);
 void software_vcpus_save(struct software_vcpus *vcpus, struct state_writer *writer);
 /* 0, or -EINVAL with nothing changed. */
 int software_vcpus_restore(struct software_vcpus *vcpus, const void *state, size_t size);

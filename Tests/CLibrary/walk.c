@@ -78,6 +78,18 @@ static void leave(void) {
   is_inside = 0;
 }
 
+/* RAM as a migration would want it, and a log of its writes. */
+static _Alignas(4096) char memory[65536];
+static int no_log(void *context) {
+  (void)context;
+  return 0;
+}
+static int no_pages(void *context, uint64_t *pages, size_t words) {
+  (void)context, (void)pages, (void)words;
+  return 0;
+}
+static void no_end(void *context) { (void)context; }
+
 /* One random call; results are what they are, the library only has to survive. */
 static void something(baton_vmm *vmm) {
   char bytes[64];
@@ -87,8 +99,16 @@ static void something(baton_vmm *vmm) {
   struct baton_region found;
   struct baton_failure failure = {.struct_size = sizeof failure};
   struct baton_check checks[] = {{.name = "a", .detail = "b", .verdict = below(6)}};
+  struct baton_remote way = {.struct_size = sizeof way, .socket = "/nonexistent/remote.sock"};
+  struct baton_source source = {.struct_size = below(8) ? sizeof source : below(200), .guest = &guest, .ram = memory,
+                                .start_dirty_log = no_log, .take_dirty_pages = no_pages, .stop_dirty_log = no_end,
+                                .vm = below(6) ? -1 : (int)below(64)};
+  struct baton_target target = {.struct_size = sizeof target, .guest = &guest, .ram = memory, .vm = -1, .firmware = -1};
+  struct baton_arrival arrival = {.struct_size = sizeof arrival};
+  struct pollfd entries[BATON_MOST_INTERESTS];
+  int32_t timeout;
   int fd = -1;
-  switch (below(24)) {
+  switch (below(33)) {
     case 0: baton_vmm_offer_get(vmm, &offer); break;
     case 1: baton_vmm_offer_region(vmm, below(3), &found); break;
     case 2: baton_vmm_offer_name(vmm, below(3), bytes, below(sizeof bytes)); break;
@@ -113,6 +133,15 @@ static void something(baton_vmm *vmm) {
     case 20: if (!is_inside && baton_vmm_state(vmm) != BATON_STATE_FROZEN) baton_vmm_resume(vmm); break;
     case 21: if (baton_vmm_state(vmm) == BATON_STATE_RUNNING && below(8) == 0) baton_vmm_park(vmm); break;
     case 22: if (baton_vmm_state(vmm) != BATON_STATE_FROZEN) baton_vmm_stage(vmm, bytes, 8, NULL, 1); break;
+    case 23: baton_vmm_allow_migration(vmm, &way); break;
+    case 24: baton_vmm_migrate(vmm, &source); break;
+    case 25: baton_vmm_stopped(vmm, bytes, below(sizeof bytes), 1); break;
+    case 26: baton_vmm_await(vmm, &way, below(2) ? 65536 : 0); break;
+    case 27: baton_vmm_arrival(vmm, &arrival); break;
+    case 28: baton_vmm_arrival_facts(vmm, bytes, below(sizeof bytes)); break;
+    case 29: baton_vmm_accept(vmm, &target); break;
+    case 30: baton_vmm_interests(vmm, entries, below(BATON_MOST_INTERESTS + 1), &timeout); break;
+    case 31: baton_vmm_peer(vmm, bytes, below(sizeof bytes)); break;
     default: baton_vmm_may_run(vmm); break;
   }
   if (fd >= 0) close(fd);

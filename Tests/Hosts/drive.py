@@ -12,15 +12,16 @@ import traceback
 import linux
 from checks import Failed, Skipped
 from pair import Pair
-from scenarios import deaths, fallback, journeys, network, orders, plans, platforms, refusals, restarts
+from scenarios import deaths, fallback, journeys, library, network, orders, plans, platforms, refusals, restarts
 
-MODULES = (network, journeys, plans, orders, fallback, refusals, platforms, restarts, deaths)
+MODULES = (network, journeys, plans, orders, fallback, refusals, platforms, restarts, library, deaths)
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 class Run:
-    def __init__(self, programs, is_full):
+    def __init__(self, programs, examples, is_full):
         self.programs = programs
+        self.examples = examples
         self.is_full = is_full
         self.pair = None
         self.folder = None
@@ -29,7 +30,7 @@ class Run:
         """Two hosts; the same ones until something fails on them."""
         if self.pair is None:
             self.folder = tempfile.TemporaryDirectory(prefix="baton-hosts-")
-            self.pair = Pair(self.folder.name, self.programs)
+            self.pair = Pair(self.folder.name, self.programs, self.examples)
         return self.pair
 
     def tails(self):
@@ -87,10 +88,23 @@ def programs_of(options):
                           check=True).stdout.strip()
 
 
+def examples_of(options, folder):
+    """Where the VMM with libbaton is, and what is loaded before it."""
+    if options.examples:
+        return os.path.abspath(options.examples)
+    made = subprocess.run([os.path.join(PROJECT, "Tests", "CLibrary", "examples"), folder], cwd=PROJECT,
+                          capture_output=True, text=True, check=False)
+    if made.returncode != 0:
+        sys.exit(f"the VMM with libbaton cannot be built:\n{made.stdout}{made.stderr}")
+    return folder
+
+
 def main():
     parser = argparse.ArgumentParser(prog="Tests/Hosts/run")
     parser.add_argument("--full", action="store_true", help="every victim at every step; ten times there and back")
     parser.add_argument("--programs", metavar="DIR", help="where the programs are; by default .build's debug build")
+    parser.add_argument("--examples", metavar="DIR",
+                        help="what Tests/CLibrary/examples made; by default it is made anew")
     parser.add_argument("--list", action="store_true", help="print the scenarios of the quick or full run")
     parser.add_argument("names", nargs="*", metavar="NAME", help="only scenarios whose name begins so")
     options = parser.parse_args()
@@ -110,11 +124,13 @@ def main():
         return 0
     signal.signal(signal.SIGALRM, out_of_time)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    run = Run(programs_of(options), options.full)
+    folder = tempfile.TemporaryDirectory(prefix="baton-examples-")
+    run = Run(programs_of(options), examples_of(options, folder.name), options.full)
     try:
         results = [run.attempt(scenario) for scenario in chosen]
     finally:
         run.close()
+        folder.cleanup()
     print(f"{results.count(True)} passed, {results.count(False)} failed", flush=True)
     return int(False in results)
 

@@ -112,7 +112,7 @@ class Host:
     def start_daemon(self, kind, environment=None):
         """Starts the registry, model or sidecar, and waits until it answers."""
         program, socket_name, arguments = {
-            "model": ("sevmodeld", "sevmodeld", ["--socket", f"/{RUNTIME}/sevmodeld"]),
+            "model": ("sevmodeld", "sevmodeld", ["--socket", f"/{RUNTIME}/sevmodeld", "--certificates", self.folder]),
             "registry": ("batond", "varlink", []),
             "sidecar": ("baton-remote", "remote.sock", ["--idle-ms", str(self.silence)]),
         }[kind]

@@ -7,7 +7,7 @@ from certificates import Authority
 from checks import SECONDS, Failed, expect, wait
 from host import SILENCE_MILLISECONDS, Host
 from link import Link
-from vmm import Console, GuestPlan, VMM
+from vmm import BatonVMM, Console, GuestPlan, LibraryVMM, VMM
 
 NORTH = "10.46.0.1"
 SOUTH = "10.46.0.2"
@@ -20,7 +20,7 @@ NAMES = {"north.test": NORTH, "south.test": SOUTH, "other.test": SOUTH}
 
 
 class Pair:
-    def __init__(self, folder, programs):
+    def __init__(self, folder, programs, examples):
         self.folder = folder
         self.authority = Authority(folder)
         self.north = Host(folder, programs, "north.test", NORTH, NAMES)
@@ -31,6 +31,8 @@ class Pair:
             host.trust(self.authority.issue(host.name), self.authority, self.other(host).name)
         self.vmms = []
         self.count = 0
+        self.examples = examples
+        self.library_vmm = LibraryVMM(examples)
 
     def other(self, host):
         return self.south if host is self.north else self.north
@@ -103,9 +105,9 @@ class Pair:
         with open(command.output) as file:
             return command.status, [json.loads(line) for line in file], command.tail()
 
-    def move(self, source, plan, *options, seconds=2 * SECONDS):
+    def move(self, source, plan, *options, seconds=2 * SECONDS, kind=BatonVMM):
         """A migration that has to succeed; returns the VMM that the guest is with, and batonctl's last word."""
-        target = self.wait_for_guest(self.other(source.host), plan)
+        target = self.wait_for_guest(self.other(source.host), plan, kind=kind)
         status, said, errors = self.migrate(source, plan, *(options or PATIENCE), seconds=seconds)
         expect(status == 0 and said, f"batonctl migrate ended with {status}\n{errors}\n{said}")
         target.wait_for("running")

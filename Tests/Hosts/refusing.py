@@ -7,6 +7,7 @@ import sys
 
 from checks import expect
 from pair import PATIENCE
+from vmm import BatonVMM
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -25,12 +26,12 @@ def expect_refused(pair, owner, plan, name, *options, to=None, words=()):
     return errors.strip().splitlines()[-1:] or [text]
 
 
-def refused(pair, name, *, to=None, target=True, source=(), words=(), **settings):
-    """A guest at north that cannot go to south; `source` are options of the source's VMM."""
+def refused(pair, name, *, to=None, target=True, source=(), waits=(), words=(), kind=BatonVMM, **settings):
+    """A guest at north that cannot go to south; `source` and `waits` are options of the source's and the target's VMM."""
     plan = pair.plan(**settings)
-    owner = pair.start(pair.north, plan, *source)
+    owner = pair.start(pair.north, plan, *source, kind=kind)
     if target:
-        waiting = pair.wait_for_guest(pair.south, plan)
+        waiting = pair.wait_for_guest(pair.south, plan, *waits, kind=kind)
     said = expect_refused(pair, owner, plan, name, to=to, words=words)
     if target:
         expect(not waiting.said("running"), "the guest runs at the target all the same")

@@ -8,19 +8,54 @@ import time
 from checks import SECONDS, Failed, expect, wait
 
 
+class BatonVMM:
+    """Which program it is, and what that wants to be told."""
+
+    command = ("baton-vmm",)
+
+    @staticmethod
+    def options(_host, plan):
+        return plan.options()
+
+    @staticmethod
+    def environment(_plan):
+        return {}
+
+
+class LibraryVMM:
+    """The VMM in C with libbaton. Its SEV guests have the model by way of the preload library, as if it were the kernel."""
+
+    def __init__(self, examples, *before, program="guest-vmm-c"):
+        self.command = (*before, f"{examples}/{program}")
+        self.crash_points = f"{examples}/crash-points.so"
+        self.preload = f"{examples}/libsevmodel-preload.so"
+        self.trusts_model_root = True
+
+    def options(self, host, plan):
+        sev = ("--sev", "auto", "--signed-cek", f"{host.folder}/cek.cert", "--amd-chain", f"{host.folder}/ask_ark.cert",
+               *(("--trust-model-root",) if self.trusts_model_root else ()))
+        return ["--memory", plan.memory, "--vcpus", str(plan.vcpus), "--vcpu", plan.vcpu, "--duty", str(plan.duty),
+                *(() if plan.sev == "none" else sev)]
+
+    def environment(self, plan):
+        if plan.sev == "none":
+            return {"LD_PRELOAD": self.crash_points}
+        return {"LD_PRELOAD": f"{self.crash_points} {self.preload}", "SEVMODEL_SOCKET": "/run/baton/sevmodeld"}
+
+
 class VMM:
     count = 0
 
-    def __init__(self, host, plan, console, *options, crash_at=None, stop_at=None):
+    def __init__(self, host, plan, console, *options, crash_at=None, stop_at=None, kind=BatonVMM):
         VMM.count += 1
         self.host = host
         self.plan = plan
         # MiB: the most that it was seen to have, without the guest's memory.
         self.memory = 0.0
         self.events_path = f"{host.folder}/{plan.name}-{VMM.count}.events"
-        environment = {"BATON_CRASH_AT": crash_at or "", "BATON_STOP_AT": stop_at or ""}
+        environment = {"BATON_CRASH_AT": crash_at or "", "BATON_STOP_AT": stop_at or "", **kind.environment(plan)}
         self.process = host.start(
-            "baton-vmm", "--vm", plan.name, *plan.options(), "--link-timeout", str(host.silence),
+            *kind.command, "--vm", plan.name, *kind.options(host, plan), "--link-timeout", str(host.silence),
             "--events", self.events_path, "--console", console, *options,
             name=plan.name, environment=environment)
 

@@ -5,6 +5,7 @@ from host import CUT_MILLISECONDS, SILENCE_MILLISECONDS
 from pair import PATIENCE_MILLISECONDS
 from registry import Migration
 from scenario import Scenario
+from vmm import BatonVMM
 
 # The steps in the order in which they come.
 SOURCE_STEPS = ("connected", "checked", "copying", "stopped", "sent", "departing", "finished", "departed", "confirmed")
@@ -15,9 +16,13 @@ POINTS = tuple(f"source-migration-{step}" for step in SOURCE_STEPS) + tuple(
 DAEMON_VICTIMS = tuple(f"{side}-{kind}" for side in ("source", "target") for kind in ("sidecar", "registry", "model"))
 VICTIMS = ("link", "source-vmm", "target-vmm", *DAEMON_VICTIMS)
 
+# VMMs with libbaton can be stopped at fewer steps, and at two of their own: the target's word that it has everything is
+# out, and the receipt is.
+READY = "target-migration-ready"
+RECEIPT = "source-migration-receipt"
 # Where the source's registry may give the guest up: the target said that it has everything.
-MAY_DEPART = ("source-migration-departing", "source-migration-finished")
-DEPARTED = ("source-migration-departed", "source-migration-confirmed", "target-migration-presented",
+MAY_DEPART = ("source-migration-departing", "source-migration-finished", READY)
+DEPARTED = ("source-migration-departed", RECEIPT, "source-migration-confirmed", "target-migration-presented",
             "target-migration-running")
 # The receipt is nowhere but in the source's registry then.
 NEEDS_SETTLING = (
@@ -45,6 +50,19 @@ QUICK = {
     "target-model": ("target-migration-receiving", ARRIVED),
 }
 
+LIBRARY_POINTS = (
+    "source-migration-copying", "source-migration-stopped", "source-migration-sent", "source-migration-departing", RECEIPT,
+    "source-migration-confirmed", "target-migration-connected", "target-migration-checked", "target-migration-received",
+    "target-migration-restored", READY, "target-migration-running")
+LIBRARY_QUICK = {
+    "link": (READY,),
+    "source-vmm": ("source-migration-stopped", "source-migration-departing", RECEIPT),
+    "target-vmm": ("target-migration-restored", READY, "target-migration-running"),
+    "target-sidecar": (READY,),
+    "source-registry": ("source-migration-departing",),
+    "target-registry": (READY,),
+}
+
 
 def may_rest(victim, point):
     """Where the guest may be in the end: `source`, `target`, `nowhere`."""
@@ -52,7 +70,7 @@ def may_rest(victim, point):
     may_depart = point in MAY_DEPART
     if victim == "source-vmm":
         # Its guest ends with it until it has asked to give it up; from then on the target has everything.
-        if point == "source-migration-departing":
+        if point in ("source-migration-departing", READY):
             return {"target", "nowhere"}
         return {"target"} if has_departed or may_depart else {"nowhere"}
     if victim == "target-vmm":
@@ -76,15 +94,15 @@ def may_rest(victim, point):
 class Death:
     """One victim at one step."""
 
-    def __init__(self, pair, victim, point):
+    def __init__(self, pair, victim, point, kind):
         self.pair = pair
         self.victim = victim
         self.point = point
         self.plan = pair.plan(memory="16M", duty=20)
         side = point.split("-")[0]
         points = {"crash_at": point} if victim == f"{side}-vmm" else {"stop_at": point}
-        self.source = pair.start(pair.north, self.plan, **(points if side == "source" else {}))
-        self.target = pair.wait_for_guest(pair.south, self.plan, **(points if side == "target" else {}))
+        self.source = pair.start(pair.north, self.plan, kind=kind, **(points if side == "source" else {}))
+        self.target = pair.wait_for_guest(pair.south, self.plan, kind=kind, **(points if side == "target" else {}))
         self.vmms = {"source": self.source, "target": self.target}
         self.at_point = self.vmms[side]
         self.migration = None
@@ -191,10 +209,10 @@ class Death:
         self.pair.console(self.plan).expect_whole()
 
 
-def scenario(victim, point):
+def scenario(victim, point, quick, is_library=False):
     def body(pair, _):
         pair.prepare(silence=CUT_MILLISECONDS if victim == "link" else SILENCE_MILLISECONDS)
-        death = Death(pair, victim, point)
+        death = Death(pair, victim, point, pair.library_vmm if is_library else BatonVMM)
         death.happen()
         place, settled = death.rest()
         death.check(place)
@@ -206,9 +224,14 @@ def scenario(victim, point):
     else:
         place, kind = victim.split("-")
         name, what = f"{victim}-dies-at-{point}", f"the {place} host's {kind.replace('vmm', 'VMM')} is killed"
-    return Scenario(name, f"{what} at the {side}'s step '{step}'", body, is_quick=point in QUICK[victim],
+    if is_library:
+        name, what = f"library-{name}", f"VMMs with libbaton: {what}"
+    return Scenario(name, f"{what} at the {side}'s step '{step}'", body, is_quick=point in quick.get(victim, ()),
                     seconds=10 * SECONDS)
 
 
 def scenarios():
-    return [scenario(victim, point) for victim in VICTIMS for point in POINTS]
+    return [
+        *(scenario(victim, point, QUICK) for victim in VICTIMS for point in POINTS),
+        *(scenario(victim, point, LIBRARY_QUICK, True) for victim in VICTIMS for point in LIBRARY_POINTS),
+    ]

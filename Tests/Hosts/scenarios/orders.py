@@ -6,18 +6,19 @@ from checks import SECONDS, expect, wait
 from pair import PATIENCE, PATIENCE_MILLISECONDS
 from registry import Migration
 from scenario import named
+from vmm import BatonVMM
 
 SLOW = ("--pages-per-second", "400")
 # batonctl's exit statuses.
 UNKNOWN_GUEST, UNDER_WAY, OPEN = 8, 10, 11
 
 
-def under_way(pair, _):
+def under_way(pair, _, kind=BatonVMM):
     """while a guest migrates a second migration and an upgrade are refused as migrationUnderWay, on either host"""
     pair.prepare(model=SLOW)
     plan = pair.plan(memory="64M", duty=5)
-    owner = pair.start(pair.north, plan)
-    target = pair.wait_for_guest(pair.south, plan)
+    owner = pair.start(pair.north, plan, kind=kind)
+    target = pair.wait_for_guest(pair.south, plan, kind=kind)
     migration = Migration(pair.north, plan.name, host=pair.south.name, maxPauseMilliseconds=PATIENCE_MILLISECONDS)
     wait("the arrival in the target's registry", lambda: target.host.guest(plan.name)["state"] == "arriving")
     lines = []
@@ -46,12 +47,12 @@ def under_way(pair, _):
     return lines
 
 
-def cancel_too_late(pair, _):
+def cancel_too_late(pair, _, kind=BatonVMM):
     """^C when the source has asked to give the guest up cancels nothing, and says so; the guest goes over"""
     pair.prepare()
     plan = pair.plan(duty=20)
-    owner = pair.start(pair.north, plan, stop_at="source-migration-departing")
-    target = pair.wait_for_guest(pair.south, plan)
+    owner = pair.start(pair.north, plan, stop_at="source-migration-departing", kind=kind)
+    target = pair.wait_for_guest(pair.south, plan, kind=kind)
     command = pair.begin(owner, plan, *PATIENCE)
     wait("source-migration-departing", lambda: owner.process.is_stopped)
     command.signal(signal.SIGINT)

@@ -6,6 +6,7 @@ import signal
 from checks import expect, wait
 from pair import PATIENCE
 from scenario import named
+from vmm import BatonVMM
 
 SLOW = ("--pages-per-second", "400")
 
@@ -17,12 +18,12 @@ def plan_of(said):
     return plans[-1]
 
 
-def plan_only(pair, _):
+def plan_only(pair, _, kind=BatonVMM):
     """--plan shows pages, rate and time, changes nothing, and the guest runs on"""
     pair.prepare()
     plan = pair.plan(memory="32M")
-    owner = pair.start(pair.north, plan)
-    target = pair.wait_for_guest(pair.south, plan)
+    owner = pair.start(pair.north, plan, kind=kind)
+    target = pair.wait_for_guest(pair.south, plan, kind=kind)
     status, said, errors = pair.migrate(owner, plan, "--plan", *PATIENCE)
     expect(status == 0, f"batonctl migrate --plan ended with {status}\n{errors}\n{said}")
     shown = plan_of(said)
@@ -51,12 +52,12 @@ def slow_device(pair, _):
     return [json.dumps(shown)]
 
 
-def cancelled(pair, _):
+def cancelled(pair, _, kind=BatonVMM):
     """an operator's ^C while pages go over ends the migration, and the guest runs on at its source"""
     pair.prepare(model=SLOW)
     plan = pair.plan(memory="64M", duty=5)
-    owner = pair.start(pair.north, plan)
-    target = pair.wait_for_guest(pair.south, plan)
+    owner = pair.start(pair.north, plan, kind=kind)
+    target = pair.wait_for_guest(pair.south, plan, kind=kind)
     command = pair.begin(owner, plan, *PATIENCE)
     # The first time for the plan, the second for the guest itself.
     owner.wait_for("migrationStarted", 2)

@@ -88,6 +88,13 @@ final class Coming {
   /// Goes on for a moment.
   func step() throws {
     tellWithdrawal()
+    switch participant.phase {
+    case .awaiting, .arriving, .arrived: break
+    // With its verdict the guest is this process's, whatever becomes of the link.
+    case .new, .attached, .offered, .prepared, .claiming, .received, .permitted, .running, .frozen, .staged,
+      .takingBack, .tookBack, .returned, .leaving, .departing, .departed, .over:
+      return
+    }
     guard !isAsked, try connect(), let incoming else { return }
     do throws(MigrationFailure) {
       if let event = try incoming.step(for: Leaving.slice) { try take(event) }
@@ -125,6 +132,9 @@ final class Coming {
     case .connected(let peer): self.peer = peer
     case .offered(let preamble, let offer): try ask(preamble, offer)
     case .complete(let state):
+      guard case .arriving = participant.phase else {
+        throw MigrationFailure(.protocolViolation, "a guest came that was only planned")
+      }
       awakeUntil = Poller.awakeForPause()
       incoming?.beginSilence()
       self.state = state[...]

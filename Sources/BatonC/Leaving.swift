@@ -117,10 +117,10 @@ final class Leaving {
     guard let order = asked, case .running = participant.phase else {
       throw Participant.Failure.outOfTurn(participant.phase)
     }
-    let guest = try DepartingRAM(source)
     asked = nil
     var checks = SourceChecks()
     do {
+      let guest = try DepartingRAM(source)
       guest.check(source, &checks)
       if let failure = checks.failure { throw failure }
       let offer = MachineOffer(

@@ -313,7 +313,9 @@ int baton_vmm_end(baton_vmm *vmm);
  *
  * A guest runs on one host: at the target it waits for the receipt of the source's registry, and the source gives the receipt
  * out when the guest cannot run there any more. What goes wrong on the way is told as MIGRATION_OVER, and
- * baton_vmm_failure() has the sentence; a call below that fails has ended the migration too, but with -EINVAL or -EPERM. */
+ * baton_vmm_failure() has the sentence; a call below that fails has ended the migration too, and MIGRATION_OVER follows, but
+ * for -EINVAL and -EPERM, which change nothing. Answer an event before the next baton_vmm_process(): what that brings may
+ * have ended the migration, and the answer is out of turn then. */
 
 /* The way to other hosts. */
 struct baton_remote {

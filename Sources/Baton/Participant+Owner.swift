@@ -9,6 +9,8 @@ extension Participant {
     switch try guest.process() {
     case .prepare(let handoff):
       asked = handoff
+      // What was to be frozen before belonged to an older attempt.
+      freeze = nil
       return .tell(.prepare(handoff: handoff))
     case .freeze(let handoff):
       freeze = (handoff, MonotonicClock.now())

@@ -25,6 +25,7 @@ enum Rehearsal {
       _ = try exchange(VMMMessage.running(epoch: 1, firstInstruction: 1).encoded(), nil, over: pair)
       var successor = Successor(isFresh: false)
       var source = Source(way: .token, epoch: 1)
+      source.offered(way: .token)
       for message in [
         RegistryMessage.freeze(handoff: 1), .claim(handoff: 1, stage), .run(epoch: 2), .release(nil),
       ] {

@@ -127,6 +127,7 @@ public struct RunningGuest: ~Copyable {
     precondition(ram.count == manifest.files.count && named.count == manifest.names.count)
     precondition((vm != nil) == manifest.hasVM)
     precondition(takeBackVM == nil || manifest.way == .move)
+    guard case .source(var source) = link.side else { preconditionFailure("not an owner") }
     let presented: DescriptorList
     do throws(SystemError) {
       let state = try Memfd.create(name: "baton-state", byteCount: 0)
@@ -140,6 +141,8 @@ public struct RunningGuest: ~Copyable {
     Rehearsal.performHandoff()
     let numbers = presented.borrowedNumbers
     link.presented = consume presented
+    source.offered(way: manifest.way)
+    link.side = .source(source)
     try link.send(
       .offer(handoff: handoff, manifest), descriptors: numbers, contextVMs: takeBackVM == nil ? 0 : 1)
   }

@@ -20,11 +20,14 @@ public struct Source: Hashable, Sendable {
     case released
   }
 
-  public let way: Way
+  /// Of the last offer; before the first one, of what travels with the guest.
+  public private(set) var way: Way
   public private(set) var state: State
   public private(set) var epoch: UInt64
   /// The attempt this source was last asked about; 0 before the first.
   public private(set) var handoff: UInt64
+  /// Whether the guest was offered in that attempt: without its offer there is nothing that could be staged.
+  private var isOffered = false
   private var stage: Stage?
 
   /// An owner that runs the guest in this epoch.
@@ -62,9 +65,10 @@ public struct Source: Hashable, Sendable {
     case .prepare(let handoff):
       guard state == .running, handoff > self.handoff else { return nil }
       self.handoff = handoff
+      isOffered = false
       return .prepare(handoff)
     case .freeze(let handoff):
-      guard state == .running, handoff == self.handoff else { return nil }
+      guard state == .running, isOffered, handoff == self.handoff else { return nil }
       return .freeze(handoff)
     case .takeBack(let handoff):
       guard handoff == self.handoff else { return nil }
@@ -79,14 +83,16 @@ public struct Source: Hashable, Sendable {
     }
   }
 
-  private func takeBack(_ handoff: UInt64) -> Action? {
+  private mutating func takeBack(_ handoff: UInt64) -> Action? {
     switch state {
-    case .running: .sayResumed(handoff)
-    case .frozen: .goOn(handoff, takeContextBack: false)
-    case .contextSent: .goOn(handoff, takeContextBack: way == .token)
-    case .staged: way == .none ? nil : .takeBack(handoff)
-    case .tookBack: .sayTookBack(handoff)
-    case .released: nil
+    case .running:
+      isOffered = false
+      return .sayResumed(handoff)
+    case .frozen: return .goOn(handoff, takeContextBack: false)
+    case .contextSent: return .goOn(handoff, takeContextBack: way == .token)
+    case .staged: return way == .none ? nil : .takeBack(handoff)
+    case .tookBack: return .sayTookBack(handoff)
+    case .released: return nil
     }
   }
 
@@ -112,10 +118,18 @@ public struct Source: Hashable, Sendable {
 
   // MARK: What the VMM did
 
+  /// The guest is offered in the attempt it was last asked about, this way.
+  public mutating func offered(way: Way) {
+    precondition(state == .running, "only a running guest is offered")
+    self.way = way
+    isOffered = true
+  }
+
   /// The vCPUs stand still.
   public mutating func froze() {
-    precondition(state == .running, "only a running guest can be frozen")
+    precondition(state == .running && isOffered, "only a running guest that was offered can be frozen")
     state = .frozen
+    isOffered = false
   }
 
   /// LOCAL_SEND returned a token.

@@ -28,6 +28,7 @@ import Testing
   func stagedObeys() {
     var source = Source(way: .none, epoch: 1)
     _ = source.take(.prepare(handoff: 1))
+    source.offered(way: .none)
     _ = source.take(.freeze(handoff: 1))
     source.froze()
     source.staged(TestGuest.stage)
@@ -41,6 +42,7 @@ import Testing
   func unstagedGoesOn() {
     var source = Source(way: .token, epoch: 1)
     _ = source.take(.prepare(handoff: 1))
+    source.offered(way: .token)
     _ = source.take(.freeze(handoff: 1))
     source.froze()
     #expect(source.standing == nil, "a frozen source decides before it says where it stands")

@@ -6,6 +6,7 @@ import Testing
   private func staged(_ way: Way) -> Source {
     var source = Source(way: way, epoch: 1)
     _ = source.take(.prepare(handoff: 3))
+    source.offered(way: way)
     _ = source.take(.freeze(handoff: 3))
     source.froze()
     if way == .token { source.gaveUpContext() }
@@ -19,6 +20,30 @@ import Testing
     #expect(source.take(.takeBack(handoff: 2)) == nil)
     #expect(source.take(.prepare(handoff: 2)) == nil)
     #expect(source.take(.freeze(handoff: 2)) == nil)
+  }
+
+  @Test("is frozen only after it was offered in that attempt")
+  func unoffered() {
+    var source = Source(way: .none, epoch: 1)
+    #expect(source.take(.prepare(handoff: 3)) == .prepare(3))
+    #expect(source.take(.freeze(handoff: 3)) == nil, "nothing could be staged")
+    source.offered(way: .none)
+    #expect(source.take(.prepare(handoff: 4)) == .prepare(4))
+    #expect(source.take(.freeze(handoff: 4)) == nil, "the offer belonged to an older attempt")
+    source.offered(way: .none)
+    #expect(source.take(.takeBack(handoff: 4)) == .sayResumed(4))
+    #expect(source.take(.freeze(handoff: 4)) == nil, "the attempt is over")
+  }
+
+  @Test("goes the way of its last offer")
+  func offeredWay() {
+    var source = Source(way: .none, epoch: 1)
+    _ = source.take(.prepare(handoff: 1))
+    source.offered(way: .token)
+    #expect(source.take(.freeze(handoff: 1)) == .freeze(1))
+    source.froze()
+    source.staged(TestGuest.stage)
+    #expect(source.take(.takeBack(handoff: 1)) == .takeBack(1))
   }
 
   @Test("takes back into a VM of its own and waits for the verdict")

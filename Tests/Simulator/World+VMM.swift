@@ -248,6 +248,7 @@ extension World {
       return
     }
     vmm.takeBackVM = kernel.makeVM()
+    vmm.source?.offered(way: vmm.way)
     say(vmm, .offer(handoff: handoff, manifest(vmm)), offered(vmm, state: nil))
   }
 

@@ -44,6 +44,8 @@ let package = Package(
     .library(name: "Baton", targets: ["Baton"]),
     // The same for C; Scripts/build-libbaton links it as it is installed.
     .library(name: "baton", type: .dynamic, targets: ["BatonC"]),
+    // Its functions for those who link Swift anyway, as the fuzzer does.
+    .library(name: "BatonC", targets: ["BatonC"]),
     .library(name: "SEVModel", targets: ["SEVModel"]),
     .library(name: "BatonWire", targets: ["BatonWire"]),
     .library(name: "BatonCore", targets: ["BatonCore"]),

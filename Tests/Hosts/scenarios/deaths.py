@@ -94,7 +94,7 @@ def may_rest(victim, point):
 class Death:
     """One victim at one step."""
 
-    def __init__(self, pair, victim, point, kind):
+    def __init__(self, pair, victim, point, kind=BatonVMM):
         self.pair = pair
         self.victim = victim
         self.point = point

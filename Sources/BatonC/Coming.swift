@@ -308,6 +308,7 @@ final class Coming {
     state = nil
     peer = ""
     awakeUntil = 0
+    wasShownWrongReceipt = false
     let reason = failure ?? MigrationFailure(.migrationCancelled, "the source ended the migration")
     if let arrival = participant.withdraw(reason.refusal, reason.text) {
       withdrawn = consume arrival
@@ -332,6 +333,12 @@ final class Coming {
 
   /// This VMM has nothing more to say.
   func close() {
+    // What the source may have heard of is the registries' to settle; before that the guest's name is free again.
+    if case .arriving = participant.phase,
+      var arrival = participant.withdraw(.migrationCancelled, "the target's VMM let go of its handle")
+    {
+      _ = try? arrival.process()
+    }
     incoming?.abandon(MigrationFailure(.migrationCancelled, "the target's VMM let go of its handle"))
     incoming = nil
     question = .none

@@ -48,7 +48,11 @@ extension Handle {
   /// What to poll.
   var interests: [Poller.Interest] {
     var interests: [Poller.Interest] = []
-    if participant.descriptor >= 0 { interests.append(Poller.Interest(participant.descriptor)) }
+    // A registry has nothing more to say about a guest that was given up: it is only told.
+    if case .departed = participant.phase {
+    } else if participant.descriptor >= 0 {
+      interests.append(Poller.Interest(participant.descriptor))
+    }
     return interests + (leaving?.interests ?? []) + (coming?.interests ?? [])
   }
 
@@ -67,10 +71,12 @@ extension Handle {
   private func take(_ event: Participant.Event) throws {
     switch event {
     case .run: leaving?.stayed()
+    // Only a registry that lost its journal orders that while a migration is under way.
+    case .prepare, .freeze: try giveUpMigration("the registry ordered a handoff")
     case .released:
       leaving?.close()
       coming?.close()
-    case .start, .offered, .claim, .prepare, .freeze, .attemptOver, .preflight, .takeBack, .alarm, .migrate,
+    case .start, .offered, .claim, .attemptOver, .preflight, .takeBack, .alarm, .migrate,
       .stop, .migrationOver, .arriving, .arrived:
       break
     }
@@ -104,8 +110,18 @@ extension Handle {
     guard case .permitted(let epoch, _) = participant.phase else {
       return try participant.running(manifest, firstInstruction: firstInstruction)
     }
+    defer {
+      // Also when the registry could not be told.
+      if case .running = participant.phase {
+        coming?.running(epoch: epoch, firstInstruction: firstInstruction)
+        coming = nil
+      }
+    }
     try participant.running(manifest, firstInstruction: firstInstruction)
-    coming?.running(epoch: epoch, firstInstruction: firstInstruction)
-    coming = nil
+  }
+
+  /// The guest stays, because the VMM has something else to do with it.
+  func giveUpMigration(_ reason: String) throws {
+    try leaving?.giveUp(MigrationFailure(.migrationCancelled, reason))
   }
 }

@@ -37,12 +37,22 @@ final class Leaving {
 
   /// Whether the VMM has still to say what becomes of an order, or of its guest that is to stand still.
   var isAsked: Bool { asked != nil || journey?.isStopDue == true }
+  /// Whether ``begin(_:)`` or ``decline(_:)`` is due.
+  var isOrdered: Bool { asked != nil }
   var id: MigrationID? { asked?.id ?? journey?.id }
   var peer: String? { asked?.request.host ?? journey?.outgoing.order.request.host }
 
   // MARK: The VMM's loop
 
   var interests: [Poller.Interest] {
+    switch participant.phase {
+    case .running, .leaving, .departed: break
+    // What the other host says is not read then, and would wake the VMM for nothing.
+    case .new, .attached, .offered, .prepared, .claiming, .received, .permitted, .frozen, .staged,
+      .takingBack,
+      .tookBack, .returned, .departing, .awaiting, .arriving, .arrived, .over:
+      return []
+    }
     guard let interest = journey?.outgoing.interest, interest.number >= 0 else { return [] }
     return [Poller.Interest(interest.number, readable: true, writable: interest.writes)]
   }
@@ -100,10 +110,12 @@ final class Leaving {
 
   /// The registry wants the guest on another host.
   func ordered(_ order: MigrationOrder) throws {
+    defer {
+      asked = order
+      handle.told.append(.migrate)
+    }
     // A registry that lost its journal knows nothing of the one under way.
     try giveUp(MigrationFailure(.migrationCancelled, "the registry ordered another migration"))
-    asked = order
-    handle.told.append(.migrate)
   }
 
   func decline(_ text: String) throws {
@@ -139,8 +151,7 @@ final class Leaving {
       var report = MigrationReport(phase: .failed)
       report.text = failure.text
       report.checks = checks.checks
-      try participant.report(report, of: order.id)
-      try end(order.id, failure)
+      try end(order.id, failure, report)
       throw failure
     }
   }
@@ -151,7 +162,9 @@ final class Leaving {
   ///
   /// - Returns: Whether they are to stay so; else the guest wrote too much in its last moments and runs on.
   func stopped(state: [UInt8], lastInstruction: UInt64) throws -> Bool {
-    guard let journey, journey.isStopDue else { throw Participant.Failure.outOfTurn(participant.phase) }
+    guard case .running = participant.phase, let journey, journey.isStopDue else {
+      throw Participant.Failure.outOfTurn(participant.phase)
+    }
     self.journey?.isStopDue = false
     self.journey?.lastInstruction = lastInstruction
     do throws(MigrationFailure) {
@@ -194,14 +207,14 @@ final class Leaving {
     var report = ended.lastReport ?? MigrationReport(phase: .failed)
     report.phase = .failed
     report.text = failure.text
-    try participant.report(report, of: ended.id)
-    try end(ended.id, failure)
+    try end(ended.id, failure, report)
   }
 
-  private func end(_ id: MigrationID, _ failure: MigrationFailure) throws {
+  private func end(_ id: MigrationID, _ failure: MigrationFailure, _ report: MigrationReport? = nil) throws {
     handle.say(failure)
-    // The VMM starts its vCPUs again whatever becomes of the connection to the registry.
+    // The VMM starts its vCPUs again whatever becomes of the connection to the registry, and of what people are told.
     handle.told.append(.migrationOver(failure.refusal))
+    if let report { try? participant.report(report, of: id) }
     try participant.stays(id, failure.refusal, failure.text)
   }
 

@@ -8,6 +8,22 @@ import RemoteMigration
 
 // A guest that goes to another host, or comes from one.
 
+extension Handle {
+  /// What the VMM gives for a migration. What is wrong with it changes nothing and is wrong at any time; but that there is no
+  /// room for its descriptors ends the migration it is due for.
+  fileprivate func argument<Argument>(
+    isDue: Bool, _ read: () throws -> Argument, orEnd end: (SystemError) throws -> Void
+  ) throws -> Argument {
+    do {
+      return try read()
+    } catch let error as SystemError where !error.isWrongDescriptor {
+      guard isDue else { throw Participant.Failure.outOfTurn(participant.phase) }
+      try end(error)
+      throw error
+    }
+  }
+}
+
 @c @implementation
 public func baton_vmm_interests(
   _ vmm: OpaquePointer?, _ entries: UnsafeMutablePointer<pollfd>?, _ count: Int,
@@ -56,8 +72,13 @@ public func baton_vmm_allow_migration(_ vmm: OpaquePointer?, _ remote: UnsafePoi
 @c @implementation
 public func baton_vmm_migrate(_ vmm: OpaquePointer?, _ source: UnsafePointer<baton_source>?) -> Int32 {
   unsafe Handle.callInt(vmm) { handle in
-    let source = unsafe try CSource(source)
-    guard let leaving = handle.leaving else { throw Participant.Failure.outOfTurn(handle.participant.phase) }
+    let leaving = handle.leaving
+    let source = try handle.argument(isDue: leaving?.isOrdered == true) {
+      unsafe try CSource(source)
+    } orEnd: {
+      try leaving?.giveUp(MigrationFailure(.sourceDeclined, "\($0)"))
+    }
+    guard let leaving else { throw Participant.Failure.outOfTurn(handle.participant.phase) }
     try leaving.begin(source)
     return 0
   }
@@ -122,8 +143,13 @@ public func baton_vmm_arrival_facts(
 @c @implementation
 public func baton_vmm_accept(_ vmm: OpaquePointer?, _ target: UnsafePointer<baton_target>?) -> Int32 {
   unsafe Handle.callInt(vmm) { handle in
-    let target = unsafe try CTarget(target)
-    guard let coming = handle.coming else { throw Participant.Failure.outOfTurn(handle.participant.phase) }
+    let coming = handle.coming
+    let target = try handle.argument(isDue: coming?.offer != nil) {
+      unsafe try CTarget(target)
+    } orEnd: {
+      try coming?.fail(.noRoom("\($0)"))
+    }
+    guard let coming else { throw Participant.Failure.outOfTurn(handle.participant.phase) }
     try coming.accept(target)
     return 0
   }

@@ -50,7 +50,14 @@ public func baton_vmm_report(
 }
 
 @c @implementation
-public func baton_vmm_park(_ vmm: OpaquePointer?) -> Int32 { unsafe Handle.callVoid(vmm) { try $0.park() } }
+public func baton_vmm_park(_ vmm: OpaquePointer?) -> Int32 {
+  unsafe Handle.callInt(vmm) { handle in
+    // Custody would have to wait for it, perhaps for longer than this process has.
+    try handle.giveUpMigration("the guest's VMM asked for custody")
+    try handle.participant.park()
+    return 0
+  }
+}
 
 @c @implementation
 public func baton_vmm_froze(_ vmm: OpaquePointer?) -> Int32 { unsafe Handle.callVoid(vmm) { try $0.froze() } }
@@ -94,8 +101,7 @@ public func baton_vmm_took_back(_ vmm: OpaquePointer?, _ outcome: Int32) -> Int3
 @c @implementation
 public func baton_vmm_end(_ vmm: OpaquePointer?) -> Int32 {
   unsafe Handle.callInt(vmm) { handle in
-    try handle.leaving?.giveUp(
-      MigrationFailure(.migrationCancelled, "the guest's VMM was asked to stop"))
+    try handle.giveUpMigration("the guest's VMM was asked to stop")
     try handle.participant.end()
     return 0
   }

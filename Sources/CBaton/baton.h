@@ -30,8 +30,9 @@
  *
  * Threads
  *   A handle is used by one thread at a time; a second one gets -EBUSY. Different handles do not touch each
- *   other. The library makes no thread, installs no handler, calls nothing back, and keeps no global state; with two
- *   exceptions for guests that migrate, which are asked for: see struct baton_source and baton_vmm_await().
+ *   other. The library makes no thread, installs no handler, calls nothing back, and keeps no global state; with
+ *   exceptions for guests that migrate, which are asked for: see struct baton_source and baton_vmm_await(), and for at most
+ *   2 s after a migration a thread lets its connection's last words go out. No signal is handled on these threads.
  *
  * Structs
  *   The caller sets struct_size to sizeof of the struct that it was compiled with. Later versions of the library
@@ -282,7 +283,8 @@ int baton_vmm_offer(baton_vmm *vmm, const struct baton_guest *guest);
 /* Answers PREFLIGHT. */
 int baton_vmm_report(baton_vmm *vmm, const struct baton_check *checks, size_t count);
 /* This process is about to be replaced by one that starts after it (a restart in place): asks the registry to take the
- * guest into custody. PREPARE and FREEZE follow, RELEASED after the stage; or ATTEMPT_OVER: ask again or give up. */
+ * guest into custody. PREPARE and FREEZE follow, RELEASED after the stage; or ATTEMPT_OVER: ask again or give up. A migration
+ * that is under way ends, before or in its pause. */
 int baton_vmm_park(baton_vmm *vmm);
 /* The vCPUs stand still, after FREEZE. */
 int baton_vmm_froze(baton_vmm *vmm);
@@ -314,7 +316,8 @@ int baton_vmm_end(baton_vmm *vmm);
  * A guest runs on one host: at the target it waits for the receipt of the source's registry, and the source gives the receipt
  * out when the guest cannot run there any more. What goes wrong on the way is told as MIGRATION_OVER, and
  * baton_vmm_failure() has the sentence; a call below that fails has ended the migration too, and MIGRATION_OVER follows, but
- * for -EINVAL and -EPERM, which change nothing. Answer an event before the next baton_vmm_process(): what that brings may
+ * for -EINVAL, -EBADF and -EPERM, which change nothing. A handoff that the registry orders, baton_vmm_park() and
+ * baton_vmm_end() end it as well. Answer an event before the next baton_vmm_process(): what that brings may
  * have ended the migration, and the answer is out of turn then. */
 
 /* The way to other hosts. */
@@ -325,10 +328,9 @@ struct baton_remote {
   uint32_t reserved;   /* 0 */
 };
 
-/* What a migration asks of the VMM that has the guest. The functions are called in baton_vmm_process(), baton_vmm_wait(),
- * baton_vmm_stopped(), baton_vmm_end() and baton_vmm_free() only, on the thread that called these; they use no handle.
- * `ram`, `context` and the functions are used until RELEASED, RUN, MIGRATION_OVER or baton_vmm_free(); all else is borrowed
- * for the call, and the library keeps duplicates of descriptors. */
+/* What a migration asks of the VMM that has the guest. The functions are called in calls on the handle only, on the thread
+ * that makes them; they use no handle. `ram`, `context` and the functions are used until RELEASED, RUN, MIGRATION_OVER or
+ * baton_vmm_free(); all else is borrowed for the call, and the library keeps duplicates of descriptors. */
 struct baton_source {
   size_t struct_size;
   const struct baton_guest *guest; /* with one RAM file, regions that cover it, and no named descriptors */
@@ -384,8 +386,8 @@ int baton_vmm_migrate(baton_vmm *vmm, const struct baton_source *source);
 int baton_vmm_stopped(baton_vmm *vmm, const void *state, size_t size, uint64_t last_instruction);
 
 /* Waits for a guest from another host, instead of baton_vmm_connect(); the sidecar may come later. `most_ram`: bytes; a bigger
- * guest is refused. While a guest comes the library has one thread, on which no signal is handled: it tells the source that
- * this side lives while the VMM makes or restores the guest. */
+ * guest is refused. While a guest comes the library has one thread: it tells the source that this side lives while the VMM
+ * makes or restores the guest. */
 int baton_vmm_await(baton_vmm *vmm, const struct baton_remote *remote, uint64_t most_ram);
 int baton_vmm_arrival(baton_vmm *vmm, struct baton_arrival *arrival);
 /* Copies what the source's VMM gives to compare; returns its size, or -ENOBUFS. */

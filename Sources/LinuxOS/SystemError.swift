@@ -38,6 +38,9 @@ public struct SystemError: Error, Hashable, Sendable, CustomStringConvertible {
   /// Whether the peer is gone (`EPIPE`, `ECONNRESET`, `ENOTCONN`).
   public var isDisconnection: Bool { code == EPIPE || code == ECONNRESET || code == ENOTCONN }
 
+  /// Whether the number is no open descriptor (`EBADF`).
+  public var isWrongDescriptor: Bool { code == EBADF }
+
   /// Whether the right to do it was missing (`EACCES`, `EPERM`).
   public var isPermissionDenial: Bool { code == EACCES || code == EPERM }
 }

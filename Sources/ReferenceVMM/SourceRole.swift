@@ -87,20 +87,29 @@ final class SourceRole {
     _ order: RunningGuest.Order, _ guest: consuming RunningGuest
   ) throws -> Next {
     switch order {
-    case .prepare(let handoff): try offer(handoff, &guest)
+    case .prepare(let handoff):
+      try giveUpForHandoff(&guest)
+      try offer(handoff, &guest)
     case .attemptOver(let handoff):
       attemptEnded(epoch: guest.epoch)
       instance.dropTakeBack()
       log.event("attemptOver", [("handoff", .number(handoff))])
     case .preflight: try guest.report(Preflight(instance).checks())
     case .release(let refusal): return .over(release(refusal))
-    case .freeze(let handoff): return try handOver(guest, handoff)
+    case .freeze(let handoff):
+      try giveUpForHandoff(&guest)
+      return try handOver(guest, handoff)
     case .migrate(let order): try begin(order, &guest)
     case .cancelMigration(let id):
       let failure = MigrationFailure(.migrationCancelled, "an operator ended the migration")
       if migration?.id == id { try giveUp(failure, &guest) } else { try stay(id, failure, &guest) }
     }
     return .goesOn(guest)
+  }
+
+  /// Only a registry that lost its journal orders a handoff while a migration is under way.
+  private func giveUpForHandoff(_ guest: inout RunningGuest) throws {
+    try giveUp(MigrationFailure(.migrationCancelled, "the registry ordered a handoff"), &guest)
   }
 
   /// The guest runs on here.

@@ -13,7 +13,7 @@ enum Farewell {
       try socket.endSending()
       // The thread owns a duplicate; this one goes now.
       let rest = Rest(try socket.descriptor.duplicate())
-      _ = try OSThread(name: "farewell") { rest.drain(for: patience) }
+      _ = try OSThread(name: "farewell", takesSignals: false) { rest.drain(for: patience) }
     } catch {
       // Then it is closed as it is.
     }

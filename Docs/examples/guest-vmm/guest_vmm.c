@@ -367,7 +367,7 @@ static int obey_signal(struct guest_vmm *vmm, uint32_t number) {
   }
   if (!vmm->is_running) {
     /* Not the owner yet, or not any more: it just goes, and the registry sees its end. While it may have the guest's
-     * context it must wait for the verdict. */
+     * context it must wait for the verdict, and for a signal there may be a time again. */
     switch (baton_vmm_state(vmm->baton)) {
       case BATON_STATE_NEW:
       case BATON_STATE_ATTACHED:
@@ -375,7 +375,8 @@ static int obey_signal(struct guest_vmm *vmm, uint32_t number) {
       case BATON_STATE_PREPARED:
       case BATON_STATE_AWAITING:
       case BATON_STATE_ARRIVING: return number == SIGHUP;
-      default: return 1;
+      case BATON_STATE_LEAVING: break; /* still this process's: the migration gives way */
+      default: vmm->held_signal = number; return 1;
     }
   }
   if (number == SIGHUP) {
@@ -393,6 +394,11 @@ static int obey_signal(struct guest_vmm *vmm, uint32_t number) {
 static void live(struct guest_vmm *vmm, int signals) {
   struct baton_event event = {.struct_size = sizeof event};
   for (;;) {
+    if (vmm->is_running && vmm->held_signal != 0) {
+      const uint32_t held = vmm->held_signal;
+      vmm->held_signal = 0;
+      if (obey_signal(vmm, held) <= 0) return;
+    }
     int found = check(vmm, "listening to the registry", baton_vmm_process(vmm->baton, &event));
     if (found < 0) return;
     if (found > 0) {

@@ -34,7 +34,8 @@ struct guest_vmm {
   uint64_t last_instruction;
   int events; /* file, or -1 */
   int is_owner, is_running, is_parking;
-  int status; /* to exit with */
+  uint32_t held_signal; /* that came while the guest was nobody's to end; 0: none */
+  int status;           /* to exit with */
 };
 
 /* What describes the guest, valid as long as this is. */

@@ -33,7 +33,7 @@ static void describe_for_migration(
 /* Why nothing came of a call, which has ended the migration; MIGRATION_OVER follows. */
 static int refused(struct guest_vmm *vmm, const char *what, int result) {
   struct baton_failure failure = {.struct_size = sizeof failure};
-  if (result >= 0 || result == -EINVAL || result == -EPERM) return check(vmm, what, result);
+  if (result >= 0 || result == -EINVAL || result == -EBADF || result == -EPERM) return check(vmm, what, result);
   if (baton_vmm_failure(vmm->baton, &failure) == 0) fprintf(stderr, "guest-vmm: %s: %s\n", what, failure.text);
   return 0;
 }

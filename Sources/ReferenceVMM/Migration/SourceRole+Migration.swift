@@ -165,7 +165,8 @@ extension SourceRole {
     var report = migration.lastReport ?? MigrationReport(phase: .failed)
     report.phase = .failed
     report.text = failure.text
-    try running.report(report, of: migration.id)
+    // That people are not told is no reason to leave the registry without an answer.
+    try? running.report(report, of: migration.id)
     try stay(migration.id, failure, &running)
   }
 

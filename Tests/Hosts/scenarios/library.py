@@ -2,9 +2,11 @@
 
 import re
 import shutil
+import signal
 
 import linux
-from checks import Skipped, expect
+from checks import Skipped, expect, wait
+from pair import PATIENCE
 from refusing import expect_refused, refused
 from scenario import Scenario, named
 from scenarios import journeys, orders, plans
@@ -113,6 +115,31 @@ def chipless(pair, _):
                    kind=pair.library_vmm)
 
 
+def parked(pair, _):
+    """a VMM with libbaton that is asked for a restart while its guest migrates parks it: the migration gives way"""
+    pair.prepare(model=plans.SLOW)
+    plan = pair.plan(memory="64M", duty=5)
+    owner = pair.start(pair.north, plan, kind=pair.library_vmm)
+    target = pair.wait_for_guest(pair.south, plan, kind=pair.library_vmm)
+    command = pair.begin(owner, plan, *PATIENCE)
+    # The first time for the plan, the second for the guest itself.
+    owner.wait_for("migrationStarted", 2)
+    target.wait_for("arriving", 2)
+    owner.process.signal(signal.SIGHUP)
+    status = owner.process.wait_for_end()
+    expect(status == 0, f"the VMM ended with {status}")
+    owner.wait_for("migrationFailed")
+    status = command.wait_for_end()
+    expect(status not in (0, None), f"batonctl migrate ended with {status}, though the guest stayed")
+    wait("custody", lambda: pair.north.guest(plan.name)["state"] == "waiting")
+    target.wait_for("arrivalFailed")
+    expect(not target.said("running"), "the guest runs at the target")
+    following = pair.vmm(pair.north, plan, kind=pair.library_vmm)
+    following.wait_for("running")
+    following.expect_good()
+    pair.console(plan).expect_whole()
+
+
 def also(function):
     """A scenario of another module, with VMMs of libbaton."""
     return Scenario(f"library_{function.__name__}", f"VMMs with libbaton: {function.__doc__}",
@@ -128,6 +155,6 @@ def scenarios():
         # Its RAM lies around the hole for devices.
         journey("large", "a plain guest of 3200 MiB with real vCPUs", ("c", "swift"), False, memory="3200M", sev="none",
                 vcpu="kvm", duty=100),
-        *(named(body, "library") for body in (valgrind, other_size, disk, not_allowed, distrust, chipless)),
+        *(named(body, "library") for body in (valgrind, other_size, disk, not_allowed, distrust, chipless, parked)),
         *(also(body) for body in (plans.plan_only, plans.cancelled, orders.under_way, orders.cancel_too_late)),
     ]

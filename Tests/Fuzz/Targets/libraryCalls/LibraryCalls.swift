@@ -11,7 +11,8 @@ private let registry: RegistryEnd = {
 
 /// Functions of baton.h in any order, to a registry that says anything: each pair of bytes is one call, or one record.
 ///
-/// Whatever comes, vCPUs may run only between a verdict and what takes it back.
+/// Whatever comes, vCPUs may run only between a verdict and what takes it back, and a call that has ended a migration is
+/// followed by the event that says so.
 @c(LLVMFuzzerTestOneInput)
 public func fuzzLibraryCalls(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   var source = ByteSource(unsafe copyInput(start, min(count, 512)))
@@ -100,6 +101,10 @@ public func fuzzLibraryCalls(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CI
   private func tell(waiting milliseconds: Int32? = nil) {
     var event = baton_event()
     event.struct_size = MemoryLayout<baton_event>.size
+    tell(&event, waiting: milliseconds)
+  }
+
+  private func tell(_ event: inout baton_event, waiting milliseconds: Int32? = nil) {
     let told =
       if let milliseconds {
         unsafe baton_vmm_wait(vmm, milliseconds, &event)
@@ -169,7 +174,12 @@ public func fuzzLibraryCalls(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CI
       _ = unsafe baton_vmm_failure(vmm, &failure)
     case 34: unsafe withRemote { _ = unsafe baton_vmm_allow_migration(vmm, $0) }
     case 35: unsafe withRemote { _ = unsafe baton_vmm_await(vmm, $0, UInt64(small) << 12) }
-    case 36: unsafe withSource(small) { _ = unsafe baton_vmm_migrate(vmm, $0) }
+    case 36:
+      unsafe withSource(small) { source in
+        expectEnd(
+          after: small & 32 == 0
+            ? unsafe baton_vmm_migrate(vmm, source) : withoutRoom { unsafe baton_vmm_migrate(vmm, source) })
+      }
     case 37: if unsafe baton_vmm_stopped(vmm, buffer, room, 1) == 0 { isHeld = true }
     case 38:
       var arrival = baton_arrival()
@@ -203,6 +213,29 @@ public func fuzzLibraryCalls(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CI
     case 56: _ = baton_refusal_exit_status(Int32(small))
     case _: _ = unsafe baton_refusal_name(Int32(small))
     }
+  }
+
+  /// The call at this process's limit of descriptors.
+  private func withoutRoom(_ body: () -> Int32) -> Int32 {
+    var limit = rlimit()
+    precondition(unsafe getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0)
+    var none = limit
+    none.rlim_cur = 4
+    precondition(unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &none) == 0)
+    defer { precondition(unsafe setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0) }
+    return body()
+  }
+
+  private func expectEnd(after result: Int32) {
+    guard result < 0, ![EINVAL, EPERM, EBADF].contains(-result) else { return }
+    var event = baton_event()
+    event.struct_size = MemoryLayout<baton_event>.size
+    var turns = 8
+    while turns > 0, event.type != UInt32(BATON_EVENT_MIGRATION_OVER) {
+      tell(&event)
+      turns -= 1
+    }
+    precondition(turns > 0, "a migration ended with \(result), and nobody says so")
   }
 
   private func close(_ number: Int32) { if number >= 0 { _ = Glibc.close(number) } }

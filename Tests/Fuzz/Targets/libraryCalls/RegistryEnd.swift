@@ -61,7 +61,9 @@ final class RegistryEnd: Sendable {
     let welcome = RegistryMessage.welcome(
       Welcome(version: ProtocolVersion.spoken.newest, role: .successor, deadlines: Deadlines()))
     _ = try OSThread(name: "registry") { [self] in
-      while let accepted = try? listening.listener.accept() {
+      while true {
+        // Without room for a descriptor it is tried again.
+        guard let accepted = try? listening.listener.accept() else { continue }
         let connection = Connection(accepted)
         // First here, then welcome: whoever has read it may be told more at once.
         connections.withLock { $0.append(connection) }

@@ -3,9 +3,11 @@ import Glibc
 import LinuxOS
 import Synchronization
 
+private let socketPath = "/tmp/baton-fuzz-\(getpid()).sock"
+
 /// A registry that says what the input says: it welcomes everybody, and then sends records without rhyme or reason.
 final class RegistryEnd: Sendable {
-  let path: String
+  let path = socketPath
   private let connections = Mutex<[Connection]>([])
   /// The RAM that it offers.
   let ram: OwnedDescriptor
@@ -38,8 +40,9 @@ final class RegistryEnd: Sendable {
   }
 
   init() throws {
-    path = "/tmp/baton-fuzz-\(getpid()).sock"
     let listening = try Listening(path)
+    // A crash leaves the socket behind; the end of a run does not.
+    atexit { unsafe unlink(socketPath) }
     let format = StateFormat(name: "fuzz", version: 1, features: 0)
     ram = try Memfd.create(name: "fuzz", byteCount: Self.pageCount * 4096)
     try ram.addSeals(.ram)

@@ -42,7 +42,7 @@ let package = Package(
     fuzzer("variableStore", ["MigrationCore"]),
     // The sidecar's lines alone, by a link to their folder: the module around them brings a TLS library.
     fuzzer("remoteLines", ["BatonWire"]),
-    fuzzer("libraryCalls", ["BatonC", "Baton", "BatonWire"]),
+    fuzzer("libraryCalls", ["BatonC", "Baton", "BatonWire", "MigrationCore", "RemoteMigration"]),
     fuzzer("migrationStream", ["MigrationCore", "BatonWire", "EncryptionStatus", "SEVCertificates"]),
   ]
 )

@@ -4,15 +4,18 @@ import CBaton
 import FuzzSupport
 import Glibc
 import LinuxOS
+import MigrationCore
+import RemoteMigration
 
 private let registry: RegistryEnd = {
   do { return try RegistryEnd() } catch { fatalError("no registry can be played: \(error)") }
 }()
 
-/// Functions of baton.h in any order, to a registry that says anything: each pair of bytes is one call, or one record.
+/// Functions of baton.h in any order, to a registry that says anything and another host that may break off at any time:
+/// each pair of bytes is one call, one record, or some turns of a migration.
 ///
-/// Whatever comes, vCPUs may run only between a verdict and what takes it back, and a call that has ended a migration is
-/// followed by the event that says so.
+/// Whatever comes, vCPUs may run only between a verdict and what takes it back, never once another host may run the
+/// guest, and a call that has ended a migration is followed by the event that says so.
 @c(LLVMFuzzerTestOneInput)
 public func fuzzLibraryCalls(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   var source = ByteSource(unsafe copyInput(start, min(count, 512)))
@@ -31,6 +34,7 @@ public func fuzzLibraryCalls(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CI
 @safe private final class Caller {
   private var vmm: OpaquePointer?
   private var regions: OpaquePointer?
+  private let otherHost = OtherHost(registry.manifest)
   /// A verdict came, and nothing has taken it back.
   private var hasVerdict = false
   /// A guest of this process stands still: before its stage, or for its last pages.
@@ -60,10 +64,19 @@ public func fuzzLibraryCalls(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CI
     unsafe baton_regions_free(regions)
   }
 
+  private var state: Int { Int(unsafe baton_vmm_state(vmm)) }
+
   func checkRight() {
+    switch state {
+    // Given away: only a verdict brings it back.
+    case BATON_STATE_STAGED, BATON_STATE_DEPARTING, BATON_STATE_DEPARTED: hasVerdict = false
+    case _: break
+    }
     guard unsafe baton_vmm_may_run(vmm) == 0 else { return }
-    precondition(
-      hasVerdict && !isHeld, "vCPUs may run in state \(unsafe baton_vmm_state(vmm)) without a verdict")
+    // That a call has ended the migration is said by an event that may still wait.
+    for _ in 0..<8 where isHeld { tell() }
+    precondition(hasVerdict && !isHeld, "vCPUs may run in state \(state) without a verdict")
+    precondition(!otherHost.hasReceipt, "the other host may run the guest, and so may this one")
   }
 
   // MARK: What the registry says
@@ -71,11 +84,10 @@ public func fuzzLibraryCalls(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CI
   func hear(_ source: inout ByteSource) {
     let number = UInt64(source.below(4))
     let id = MigrationID([UInt8](repeating: UInt8(number), count: MigrationID.byteCount))
-    let lock = DepartureLock([UInt8](repeating: 1, count: DepartureLock.byteCount))
-    let receipt = DepartureReceipt([UInt8](repeating: 1, count: DepartureReceipt.byteCount))
-    guard let id, let lock, let receipt else { return }
+    guard let id else { return }
+    let lock = DepartureLock(of: rightReceipt, for: id)
     let message: RegistryMessage
-    switch source.below(16) {
+    switch source.below(24) {
     case 0: message = .prepare(handoff: number)
     case 1: message = .offered(handoff: number, registry.manifest, isGuestStopped: source.flag())
     case 2: message = .freeze(handoff: number)
@@ -86,12 +98,22 @@ public func fuzzLibraryCalls(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CI
     case 7: message = .refusal(number < 2 ? .quotaExceeded : .secondOwner, "no")
     case 8: message = .preflight
     case 9: message = .migrate(id, lock, MigrationRequest(host: "south", isPlanOnly: source.flag()))
-    case 10: message = .depart(id, receipt)
+    case 10: message = .depart(id, source.flag() ? .random() : rightReceipt)
     case 11: message = .cancelMigration(id)
     case 12: message = .arrivalJournalled(id)
     case 13: return registry.closeLast()
     case 14: return registry.say(bytes: source.take(source.below(64)))
-    default: return tell()
+    case 15: return tell()
+    case 16: return otherHost.hangUp()
+    case 17: return otherHost.say(bytes: source.take(source.below(64)))
+    case 18: return otherHost.say(bytes: Array("error noRoom no\n".utf8))
+    case 19: return otherHost.end(MigrationFailure(.noRoom, "no"))
+    default:
+      for _ in 0..<source.below(64) {
+        otherHost.goOn(id)
+        tell()
+      }
+      return
     }
     registry.say(message, withDescriptors: source.below(8) != 0)
     tell()
@@ -151,7 +173,7 @@ public func fuzzLibraryCalls(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CI
     case 13: _ = unsafe baton_vmm_claim_state(vmm, &buffer, room)
     case 14: _ = unsafe baton_vmm_claim_token(vmm, &word)
     case 15: _ = unsafe baton_vmm_context_vm(vmm, UInt32(small))
-    case 16: _ = unsafe baton_vmm_received(vmm)
+    case 16: receive(small)
     case 17: _ = unsafe baton_vmm_found_used(vmm)
     case 18: _ = unsafe baton_vmm_give_back(vmm)
     case 19, 20: unsafe withGuest(small) { _ = unsafe baton_vmm_running(vmm, $0, UInt64(small)) }
@@ -164,8 +186,6 @@ public func fuzzLibraryCalls(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CI
     case 29, 30:
       if small & 128 == 0 { _ = unsafe baton_vmm_stage(vmm, buffer, room, nil, 1) }
       if small & 128 != 0 { _ = unsafe baton_vmm_stage(vmm, buffer, room, &word, 1) }
-      // Given away: only a verdict brings it back.
-      if unsafe baton_vmm_state(vmm) == Int32(BATON_STATE_STAGED) { hasVerdict = false }
     case 31: _ = unsafe baton_vmm_took_back(vmm, Int32(small & 3))
     case 32: if unsafe baton_vmm_end(vmm) == 0 { hasVerdict = false }
     case 33:
@@ -180,7 +200,10 @@ public func fuzzLibraryCalls(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CI
           after: small & 32 == 0
             ? unsafe baton_vmm_migrate(vmm, source) : withoutRoom { unsafe baton_vmm_migrate(vmm, source) })
       }
-    case 37: if unsafe baton_vmm_stopped(vmm, buffer, room, 1) == 0 { isHeld = true }
+    case 37:
+      let result = unsafe baton_vmm_stopped(vmm, buffer, room, 1)
+      if result == 0 { isHeld = true }
+      expectEnd(after: result)
     case 38:
       var arrival = baton_arrival()
       arrival.struct_size = MemoryLayout<baton_arrival>.size
@@ -207,12 +230,32 @@ public func fuzzLibraryCalls(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CI
     case 50: _ = unsafe baton_regions_may_migrate(regions)
     case 51: _ = unsafe baton_regions_save(regions, &buffer, room)
     case 52: _ = unsafe baton_regions_reset(regions)
-    case 53: unsafe withTarget { _ = unsafe baton_vmm_accept(vmm, $0) }
+    case 53:
+      unsafe withTarget { target in
+        expectEnd(
+          after: small & 32 == 0
+            ? unsafe baton_vmm_accept(vmm, target) : withoutRoom { unsafe baton_vmm_accept(vmm, target) })
+      }
     case 54: tell(waiting: Int32(small & 1))
     case 55: _ = unsafe baton_refusal_sentence(Int32(small))
     case 56: _ = baton_refusal_exit_status(Int32(small))
     case _: _ = unsafe baton_refusal_name(Int32(small))
     }
+  }
+
+  /// Says that the guest is restored. Of one from another host the registry has to know first, and its word is waited for.
+  private func receive(_ small: UInt8) {
+    guard state == BATON_STATE_ARRIVING else {
+      _ = unsafe baton_vmm_received(vmm)
+      return
+    }
+    switch small & 7 {
+    case 0: registry.closeLast()
+    case 1: registry.say(.release(.notOwner), withDescriptors: false)
+    case 2: registry.say(.refusal(.quotaExceeded, "no"), withDescriptors: false)
+    case _: registry.say(.arrivalJournalled(otherHost.id), withDescriptors: false)
+    }
+    expectEnd(after: unsafe baton_vmm_received(vmm))
   }
 
   /// The call at this process's limit of descriptors.
@@ -275,9 +318,8 @@ public func fuzzLibraryCalls(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CI
     }
   }
 
-  /// No sidecar answers there.
   private func withRemote(_ body: (UnsafePointer<baton_remote>) -> Void) {
-    unsafe "/nonexistent/remote.sock".withCString { path in
+    unsafe otherHost.path.withCString { path in
       var remote = unsafe baton_remote()
       unsafe remote.struct_size = MemoryLayout<baton_remote>.size
       unsafe remote.socket = path

@@ -15,9 +15,10 @@ public struct LocalListener: ~Copyable, Sendable {
   ///
   /// - Parameters:
   ///   - mode: Permission bits of the socket file; write permission is the right to connect.
-  /// - Throws: `EADDRINUSE` when somebody listens there.
+  ///   - prepare: Called once the path is this process's own, and before anybody can connect.
+  /// - Throws: `EADDRINUSE` when somebody listens there; what `prepare` throws.
   public static func bind(
-    path: String, kind: Kind, mode: UInt32 = 0o600
+    path: String, kind: Kind, mode: UInt32 = 0o600, prepare: () throws(SystemError) -> Void = {}
   ) throws(SystemError) -> LocalListener {
     let type = Int32(kind == .seqpacket ? SOCK_SEQPACKET.rawValue : SOCK_STREAM.rawValue)
     let socket = OwnedDescriptor(
@@ -34,6 +35,7 @@ public struct LocalListener: ~Copyable, Sendable {
       _ = try checked(.bind, on: path) { unsafe Int(clinux_local_bind(number, path)) }
     }
     _ = try checked(.chmod, on: path) { unsafe Int(clinux_chmod(path, mode)) }
+    try prepare()
     _ = try checked(.listen, on: path) { Int(clinux_listen(number, 512)) }
     return LocalListener(adopting: socket)
   }

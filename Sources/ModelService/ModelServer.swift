@@ -2,7 +2,7 @@ import Glibc
 public import LinuxOS
 import SEVABI
 import SEVDevice
-import SEVModel
+public import SEVModel
 
 /// The software model of KVM-SEV and the AMD Secure Processor as a server: one thread, one loop, no timers.
 ///
@@ -35,14 +35,14 @@ public final class ModelServer {
     static let firstConnection: UInt64 = 3
   }
 
-  /// Makes a server on a listening seqpacket socket.
+  /// Makes a server of a model on a listening seqpacket socket.
   public init(
-    listener: consuming LocalListener, options: ModelServerOptions = ModelServerOptions()
+    listener: consuming LocalListener, host: ModelHost, options: ModelServerOptions = ModelServerOptions()
   ) throws(SystemError) {
     self.listener = listener
+    self.host = host
     self.options = options
     pace = PagePace(pagesPerSecond: options.pagesPerSecond)
-    host = ModelHost(configuration: options.configuration)
     queue = try EventQueue()
     live = try LiveDescriptors()
     try self.listener.descriptor.setNonblocking(true)
@@ -50,13 +50,6 @@ public final class ModelServer {
     try queue.watch(live.pollNumber, forData: true, key: Key.live)
     spare = try Files.open("/dev/null", .readOnly)
     ServerSupport.raiseDescriptorLimit()
-  }
-
-  /// What AMD's server has of a real processor and its firmware has not: the CEK as AMD signed it, 2084 bytes, and ASK and
-  /// ARK, 1664 bytes. The model's end in its test root.
-  public func vendorCertificates() throws -> (signedCEK: [UInt8], chain: [UInt8]) {
-    let all = try host.platformCertificates()
-    return (all.cek, all.amd)
   }
 
   /// Serves until `stop` is readable. All guests of the model end with the server.

@@ -1,8 +1,5 @@
-public import SEVModel
-
 /// How the model's server is set up.
 public struct ModelServerOptions: Hashable, Sendable {
-  public var configuration: ModelConfiguration
   /// The most request connections, one per thread of a caller; further ones are closed at once.
   public var maximumConnections: Int
   /// The most VMs and firmware descriptors together; further ones are refused with ENFILE.
@@ -15,11 +12,9 @@ public struct ModelServerOptions: Hashable, Sendable {
   public var pagesPerSecond: UInt64?
 
   public init(
-    configuration: ModelConfiguration = ModelConfiguration(), maximumConnections: Int = 8192,
-    maximumDescriptors: Int = 8192, mindsMemoryLockLimit: Bool = true,
+    maximumConnections: Int = 8192, maximumDescriptors: Int = 8192, mindsMemoryLockLimit: Bool = true,
     pagesPerSecond: UInt64? = nil
   ) {
-    self.configuration = configuration
     self.maximumConnections = maximumConnections
     self.maximumDescriptors = maximumDescriptors
     self.mindsMemoryLockLimit = mindsMemoryLockLimit

@@ -56,14 +56,17 @@ struct ModelDaemon: ParsableCommand {
     // VMMs wait for it with their guest stopped.
     SchedulingSlice.shortest.apply()
     let stop = try SignalDescriptor([TerminationSignal.terminate, TerminationSignal.interrupt])
-    let listener = try takeSocket(&passed)
+    var host = ModelHost(configuration: modelConfiguration)
+    let files = try certificates.map { try certificateFiles(of: &host, in: $0) } ?? []
+    let listener = try takeSocket(&passed) { () throws(SystemError) in
+      for file in files { try file.write() }
+    }
     let server = try ModelServer(
-      listener: listener,
+      listener: listener, host: host,
       options: ModelServerOptions(
-        configuration: modelConfiguration, maximumConnections: machine.maximumConnections,
+        maximumConnections: machine.maximumConnections,
         maximumDescriptors: machine.maximumVms, mindsMemoryLockLimit: !machine.noMemlock,
         pagesPerSecond: machine.pagesPerSecond))
-    if let certificates { try writeCertificates(of: server, to: certificates) }
     StandardError.print(
       "sevmodeld: ready on \(socket ?? "a socket that was passed"), kernel \(kernel.profile.rawValue), \(machine.asids) address-space "
         + "identifiers and \(machine.esAsids) for SEV-ES")
@@ -71,17 +74,31 @@ struct ModelDaemon: ParsableCommand {
     if let socket { try Files.remove(socket) }
   }
 
-  private func writeCertificates(of server: ModelServer, to directory: String) throws {
-    let made = try server.vendorCertificates()
-    for (name, bytes) in [("cek.cert", made.signedCEK), ("ask_ark.cert", made.chain)] {
-      let path = "\(directory)/\(name)"
+  private struct CertificateFile {
+    let path: String
+    let bytes: [UInt8]
+
+    func write() throws(SystemError) {
       try Files.remove(path)
       try Files.open(path, .createNew).write(bytes, at: 0)
     }
   }
 
+  /// The CEK as AMD signed it, 2084 bytes, and ASK and ARK, 1664 bytes. The model's end in its test root.
+  private func certificateFiles(of host: inout ModelHost, in directory: String) throws -> [CertificateFile] {
+    let made = try host.platformCertificates()
+    return [
+      CertificateFile(path: "\(directory)/cek.cert", bytes: made.cek),
+      CertificateFile(path: "\(directory)/ask_ark.cert", bytes: made.amd),
+    ]
+  }
+
   /// The socket that was passed, or one of its own. What else was passed is closed.
-  private func takeSocket(_ passed: inout PassedDescriptors) throws -> LocalListener {
+  ///
+  /// - Parameter prepare: What whoever can connect may rely on.
+  private func takeSocket(
+    _ passed: inout PassedDescriptors, prepare: () throws(SystemError) -> Void
+  ) throws -> LocalListener {
     let model = passed.take(named: "model")
     for name in passed.names {
       StandardError.print("sevmodeld: the descriptor \(name) was passed, has no place here and is closed")
@@ -89,11 +106,12 @@ struct ModelDaemon: ParsableCommand {
     }
     if let model {
       guard socket == nil else { throw ValidationError("a socket was passed, so --socket has no place") }
+      try prepare()
       return try LocalListener.passed(model, kind: .seqpacket, name: "model")
     }
     guard let socket else { throw ValidationError("no socket was passed, so --socket is needed") }
     return try LocalListener.bind(
-      path: socket, kind: .seqpacket, mode: UInt32(socketMode, radix: 8) ?? 0o600)
+      path: socket, kind: .seqpacket, mode: UInt32(socketMode, radix: 8) ?? 0o600, prepare: prepare)
   }
 
   private var modelConfiguration: ModelConfiguration {

@@ -29,9 +29,9 @@ final class RunningModel {
     path = "/tmp/sev-model-test-\(getpid())-\(UInt32.random(in: .min ... .max)).socket"
     let listener = try LocalListener.bind(path: path, kind: .seqpacket)
     let server = try ModelServer(
-      listener: listener,
+      listener: listener, host: ModelHost(configuration: configuration),
       options: ModelServerOptions(
-        configuration: configuration, maximumConnections: 20, maximumDescriptors: maximumDescriptors,
+        maximumConnections: 20, maximumDescriptors: maximumDescriptors,
         mindsMemoryLockLimit: mindsMemoryLockLimit))
     let start = Start(server)
     let stop = try StopSwitch()

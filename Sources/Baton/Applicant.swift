@@ -150,7 +150,8 @@ public struct Offer: ~Copyable {
     let vm = manifest.way == .move ? nil : place
     let named = descriptors.removeFirst(manifest.names.count)
     return Taken(
-      parts: Parts(ram: ram, vm: vm, named: named), next: Preparing(link: link, handoff: handoff))
+      parts: Parts(ram: ram, vm: vm, named: named),
+      next: Preparing(link: link, handoff: handoff, isGuestStopped: isGuestStopped))
   }
 
   /// An offer whose descriptors belong to the VMM now.
@@ -169,6 +170,7 @@ public struct Offer: ~Copyable {
 public struct Preparing: ~Copyable {
   let link: RegistryLink
   public let handoff: UInt64
+  let isGuestStopped: Bool
 
   /// Everything that takes time is done.
   ///
@@ -182,7 +184,7 @@ public struct Preparing: ~Copyable {
     } catch {
       throw .system(error, doing: "keeping the VM that is given into custody")
     }
-    Rehearsal.performHandoff()
+    Rehearsal.performHandoff(isGuestStopped: isGuestStopped)
     let message = link.changeSuccessor { $0.prepared(handoff) }
     let numbers = link.ownVM?.borrowedNumbers ?? []
     try link.send(message, descriptors: numbers, contextVMs: numbers.count)

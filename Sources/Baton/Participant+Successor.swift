@@ -115,7 +115,7 @@ extension Participant {
   /// - Parameter vm: Way `move`: the borrowed VM into which this process takes the context.
   package func ready(vm number: Int32?) throws {
     guard case .offered(let handoff) = phase else { throw Failure.outOfTurn(phase) }
-    _ = try Preparing(link: link, handoff: handoff).ready(vm: number)
+    _ = try Preparing(link: link, handoff: handoff, isGuestStopped: isGuestStopped).ready(vm: number)
     phase = .prepared(handoff)
   }
 
@@ -124,7 +124,8 @@ extension Participant {
     switch phase {
     case .offered(let handoff):
       forgetOffer()
-      try Preparing(link: link, handoff: handoff).decline(.successorDeclined, text)
+      try Preparing(link: link, handoff: handoff, isGuestStopped: isGuestStopped).decline(
+        .successorDeclined, text)
       phase = .returned(handoff)
     case .running:
       guard let handoff = asked else { throw Failure.outOfTurn(phase) }

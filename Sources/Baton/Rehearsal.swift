@@ -8,7 +8,11 @@ import LinuxOS
 /// allocator's lists are cold then. What is rehearsed leaves nothing behind, and nothing leaves the process.
 enum Rehearsal {
   /// Everything between freeze and stage and between claim and run; either side does both.
-  static func performHandoff() {
+  ///
+  /// - Parameter isGuestStopped: It waits for this process, and would wait longer for all pages of the program than for the
+  ///   few that are needed.
+  static func performHandoff(isGuestStopped: Bool) {
+    if !isGuestStopped { ProgramImage.populate() }
     let format = StateFormat(name: "rehearsal", version: 1, features: 0)
     let envelope = StateEnvelope.encode(
       way: .token, handoff: 1, state: [UInt8](repeating: 1, count: 256))
@@ -48,6 +52,7 @@ enum Rehearsal {
   /// What is said between the guest's last instruction on one host and its first one on the other; either side does
   /// both.
   static func performMigration() {
+    ProgramImage.populate()
     guard let id = MigrationID([UInt8](repeating: 1, count: MigrationID.byteCount)),
       let lock = DepartureLock([UInt8](repeating: 1, count: DepartureLock.byteCount)),
       let receipt = DepartureReceipt([UInt8](repeating: 1, count: DepartureReceipt.byteCount))

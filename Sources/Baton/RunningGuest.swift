@@ -138,7 +138,7 @@ public struct RunningGuest: ~Copyable {
       throw .system(error, doing: "making an offer")
     }
     link.manifest = manifest
-    Rehearsal.performHandoff()
+    Rehearsal.performHandoff(isGuestStopped: false)
     let numbers = presented.borrowedNumbers
     link.presented = consume presented
     source.offered(way: manifest.way)

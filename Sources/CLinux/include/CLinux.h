@@ -4,6 +4,7 @@
 #include "daemon.h"
 #include "kvm_calls.h"
 #include "populate.h"
+#include "program_image.h"
 #include "sev_transport.h"
 #include "spawn_child.h"
 #include "spawn_detached.h"

@@ -24,7 +24,7 @@ static int populate_own(struct dl_phdr_info *object, size_t size, void *unused) 
   for (int index = 0; index < object->dlpi_phnum; index++) {
     const ElfW(Phdr) *part = &object->dlpi_phdr[index];
     /* What can be written was touched when it was relocated. */
-    if (part->p_type != PT_LOAD || (part->p_flags & PF_W) != 0) continue;
+    if (part->p_type != PT_LOAD || (part->p_flags & (PF_R | PF_W)) != PF_R) continue;
     const uintptr_t start = object->dlpi_addr + part->p_vaddr, begin = start & ~(page - 1);
     const uintptr_t end = (start + part->p_memsz + page - 1) & ~(page - 1);
     (void)clinux_populate((void *)begin, end - begin);

@@ -127,7 +127,7 @@ extension IntegrationSuite {
         let end = try run.waitForEnd(seconds: 60)
         let report = try report(try TextFile.read(path))
         #expect(end == .exited(status: report.exitStatus))
-        #expect(report.ends["a"] == "upgraded")
+        #expect(report.ends["a"] == "upgraded", "\(try TextFile.read(path))")
         // Whether the others came over depends on when it was killed; that the report tells it does not.
         for guest in report.guests {
           let known = try bench.guest(guest.guest)

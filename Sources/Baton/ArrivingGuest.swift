@@ -137,8 +137,8 @@ public struct ArrivedGuest: ~Copyable {
   }
 
   /// Shows the registry what came from the source; shown again on a renewed connection.
-  public mutating func present(_ receipt: DepartureReceipt) throws(BatonError) {
-    try link.send(link.changeArrival { $0.present(receipt) })
+  public mutating func present(_ receipt: DepartureReceipt) {
+    link.tell(link.changeArrival { $0.present(receipt) })
   }
 
   /// Takes up what the registry sent, without waiting beyond a reconnect's welcome.
@@ -184,8 +184,7 @@ extension RegistryLink {
   /// Says that nothing comes of an arrival, if there is a connection to say it on.
   func withdraw(_ refusal: Refusal, _ text: String) -> WithdrawnArrival {
     let message = changeArrival { $0.withdraw(refusal, text) }
-    // What goes wrong ends the connection, and is said again on the next one.
-    _ = try? send(message)
+    tell(message)
     return WithdrawnArrival(link: self)
   }
 
@@ -194,7 +193,7 @@ extension RegistryLink {
   func sayArrived(_ id: MigrationID, patienceMilliseconds: UInt64) throws(BatonError) {
     let deadline = MonotonicClock.now() + patienceMilliseconds * 1_000_000
     stayAwake()
-    try send(changeArrival { $0.arrived() })
+    tell(changeArrival { $0.arrived() })
     while let answer = try receive(until: deadline) {
       switch answer {
       case .arrivalJournalled(id): return
@@ -242,8 +241,8 @@ extension RegistryLink {
   }
 
   /// On a renewed connection the receipt is shown once more, or the withdrawal said.
-  func repeatUnanswered() throws(BatonError) {
+  func repeatUnanswered() {
     guard case .arriving(let arrival) = side, let message = arrival.unanswered else { return }
-    try send(message)
+    tell(message)
   }
 }

@@ -60,10 +60,10 @@ public struct Claim: ~Copyable {
   }
 
   /// The context is in this process's VM and the state is restored.
-  public consuming func received() throws(BatonError) -> ReceivedGuest {
+  public consuming func received() -> ReceivedGuest {
     let link = link
     let message = link.changeSuccessor { $0.received() }
-    try link.send(message)
+    link.tell(message)
     return ReceivedGuest(link: link)
   }
 
@@ -71,7 +71,7 @@ public struct Claim: ~Copyable {
   public consuming func foundUsed() throws(BatonError) {
     let link = link
     let message = link.changeSuccessor { $0.foundUsed() }
-    try link.send(message)
+    link.tell(message)
     try link.awaitRelease()
   }
 
@@ -80,7 +80,7 @@ public struct Claim: ~Copyable {
     let link = link
     let message = link.changeSuccessor { $0.returnedBaton() }
     link.presentClaim(memfd, vms)
-    try link.send(message)
+    link.tell(message)
     try link.awaitRelease()
   }
 }
@@ -135,7 +135,7 @@ public struct RunPermit: ~Copyable {
   ///     0 if unknown. Called exactly once, at once.
   public consuming func run(
     manifest: Manifest, _ start: () -> UInt64
-  ) throws(BatonError) -> RunningGuest {
+  ) -> RunningGuest {
     let link = link
     let epoch = epoch
     let isFresh = isFresh
@@ -145,8 +145,8 @@ public struct RunPermit: ~Copyable {
     link.isParkAsked = false
     link.migration = nil
     link.side = .source(Source(way: manifest.way, epoch: epoch))
-    try link.send(.running(epoch: epoch, firstInstruction: firstInstruction))
-    if isFresh { try link.send(.described(manifest)) }
+    link.tell(.running(epoch: epoch, firstInstruction: firstInstruction))
+    if isFresh { link.tell(.described(manifest)) }
     link.ownVM = nil
     return RunningGuest(link: link)
   }

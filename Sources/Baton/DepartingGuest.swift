@@ -103,7 +103,7 @@ public struct PermittedDeparture: ~Copyable {
     }
     let message = departure.sent()
     link.side = .departing(departure)
-    try link.send(message)
+    link.tell(message)
     var wait = link.beginWait()
     while true {
       switch try link.nextDepartureAction(until: wait.next) {
@@ -138,9 +138,9 @@ public struct DepartedGuest: ~Copyable {
   }
 
   /// The other host says that the guest runs. A registry that does not hear it calls an operator.
-  public func confirm() throws(BatonError) {
+  public func confirm() {
     link.renewIfGone()
-    try link.send(.confirmed(id))
+    link.tell(.confirmed(id))
   }
 }
 
@@ -152,17 +152,15 @@ extension RunningGuest {
 
   /// The migration is over and the guest runs on here: the last word of every migration that did not depart, and
   /// the answer to ``Order/cancelMigration(_:)``. Said again when the registry asks once more.
-  public mutating func stays(
-    _ id: MigrationID, _ refusal: Refusal, _ text: String
-  ) throws(BatonError) {
+  public mutating func stays(_ id: MigrationID, _ refusal: Refusal, _ text: String) {
     if link.migration?.id == id { link.migration = nil }
     link.stayed = .stays(id, refusal, text)
-    try link.send(.stays(id, refusal, text))
+    link.tell(.stays(id, refusal, text))
   }
 
   /// The vCPUs stand still, and the other host says that it has all of the guest. From here on only orders count,
   /// whether or not the record arrives.
-  public consuming func depart(_ id: MigrationID) throws(BatonError) -> DepartingGuest {
+  public consuming func depart(_ id: MigrationID) -> DepartingGuest {
     let link = link
     guard case .source(let source) = link.side, let order = link.migration, order.id == id else {
       preconditionFailure("no migration of this id was ordered")
@@ -171,7 +169,7 @@ extension RunningGuest {
       Departure(id: id, lock: order.lock, epoch: source.epoch, peer: order.request.host))
     link.migration = nil
     link.stayAwake()
-    try link.send(.departing(id))
+    link.tell(.departing(id))
     return DepartingGuest(link: link, id: id)
   }
 }
@@ -214,7 +212,7 @@ extension RegistryLink {
     guard case .departing(var departure) = side else { preconditionFailure("not a departing owner") }
     let message = departure.stays(refusal, text)
     side = .departing(departure)
-    try send(message)
+    tell(message)
     var wait = beginWait()
     while true {
       switch try nextDepartureAction(until: wait.next) {
@@ -233,7 +231,7 @@ extension RegistryLink {
       guard case .departing(var departure) = side else { preconditionFailure("not a departing owner") }
       let action = departure.take(message)
       side = .departing(departure)
-      if case .say(let again)? = action { try send(again) }
+      if case .say(let again)? = action { tell(again) }
       if let action { return action }
     }
     return nil
@@ -250,8 +248,6 @@ extension RegistryLink {
         message = try deadline == 0 ? messageAtHand() : nextMessage(until: deadline)
       } catch .refused(let refusal, _) {
         return .release(refusal)
-      } catch .malformed {
-        continue
       }
       if case .refusal(let refusal, _)? = message {
         disconnect()

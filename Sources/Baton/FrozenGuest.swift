@@ -32,7 +32,7 @@ public struct FrozenGuest: ~Copyable {
   /// After ``gaveUpContext()`` the caller has received the context back into its take-back VM.
   ///
   /// - Parameter start: Starts the vCPUs.
-  public consuming func goOn(_ start: () -> Void) throws(BatonError) -> RunningGuest {
+  public consuming func goOn(_ start: () -> Void) -> RunningGuest {
     let link = link
     let handoff = handoff
     guard case .source(var source) = link.side else { preconditionFailure("not an owner") }
@@ -41,7 +41,7 @@ public struct FrozenGuest: ~Copyable {
     start()
     link.presented = nil
     link.isParkAsked = false
-    if link.isConnected { try link.send(.resumed(handoff: handoff)) }
+    link.tell(.resumed(handoff: handoff))
     return RunningGuest(link: link)
   }
 
@@ -78,7 +78,7 @@ public struct FrozenGuest: ~Copyable {
     source.staged(stage)
     link.side = .source(source)
     let number = link.presented?.borrowedNumbers[manifest.files.count]
-    try link.send(.stage(handoff: handoff, stage), descriptors: number.map { [$0] } ?? [])
+    link.tell(.stage(handoff: handoff, stage), descriptors: number.map { [$0] } ?? [])
     return StagedGuest(link: link, handoff: handoff)
   }
 }

@@ -32,7 +32,7 @@ extension Participant {
       throw Failure.outOfTurn(phase)
     }
     var guest = RunningGuest(link: link)
-    try guest.stays(id, refusal, text)
+    guest.stays(id, refusal, text)
   }
 
   /// The guest stands still for its last pages.
@@ -46,7 +46,7 @@ extension Participant {
     guard case .leaving(let id) = phase, link.migration?.id == id else { throw Failure.outOfTurn(phase) }
     phase = .departing(id)
     rearmAlarm()
-    _ = try RunningGuest(link: link).depart(id)
+    _ = RunningGuest(link: link).depart(id)
   }
 
   func departingTurn() throws -> Turn? {
@@ -68,6 +68,12 @@ extension Participant {
     }
   }
 
+  /// Whether the other host may have all of the guest, so that the registries settle where it is.
+  package var mayHaveDeparted: Bool {
+    if case .departing = link.side { return true }
+    return false
+  }
+
   /// The guest is given up, by order.
   package func sent() throws { try answerDeparture(permittedOnly: true) { $0.sent() } }
 
@@ -86,13 +92,13 @@ extension Participant {
     let message = answer(&departure)
     link.side = .departing(departure)
     rearmAlarm()
-    try link.send(message)
+    link.tell(message)
   }
 
   /// The other host says that the guest runs.
   package func confirm(_ id: MigrationID) throws {
     link.renewIfGone()
-    try link.send(.confirmed(id))
+    link.tell(.confirmed(id))
   }
 
   /// Nothing is left to do for a guest that was given up.
@@ -148,7 +154,7 @@ extension Participant {
   package func present(_ receipt: DepartureReceipt) throws {
     guard case .arrived = phase else { throw Failure.outOfTurn(phase) }
     rearmAlarm()
-    try link.send(link.changeArrival { $0.present(receipt) })
+    link.tell(link.changeArrival { $0.present(receipt) })
   }
 
   /// Nothing comes of the arrival; nil when there is none. Another guest may come.

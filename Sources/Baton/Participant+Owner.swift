@@ -29,13 +29,7 @@ extension Participant {
 
   func stagedEvent() throws -> Event? {
     if let outcome = try reconnected() { return outcome }
-    let message: RegistryMessage?
-    do throws(BatonError) {
-      message = try link.receive(until: 0)
-    } catch .malformed {
-      return nil
-    }
-    guard let message else { return nil }
+    guard let message = try link.receive(until: 0) else { return nil }
     if case .refusal(let refusal, let text) = message {
       lastRefusal = (refusal, text)
       link.disconnect()
@@ -51,7 +45,7 @@ extension Participant {
       phase = .takingBack(handoff)
       return .takeBack(handoff: handoff)
     case .sayTookBack(let handoff):
-      try link.send(.tookBack(handoff: handoff))
+      link.tell(.tookBack(handoff: handoff))
       return nil
     case .run(let epoch):
       phase = .permitted(epoch: epoch, isFresh: false)
@@ -76,7 +70,7 @@ extension Participant {
     takeBackVMs = DescriptorList()
     forgetOffer()
     forgetClaim()
-    _ = try RunPermit(link: link, epoch: epoch, isFresh: isFresh).run(manifest: manifest) { firstInstruction }
+    _ = RunPermit(link: link, epoch: epoch, isFresh: isFresh).run(manifest: manifest) { firstInstruction }
   }
 
   /// Whether what is missing is the verdict and not the turn.
@@ -115,13 +109,13 @@ extension Participant {
   package func park() throws {
     guard case .running = phase else { throw Failure.outOfTurn(phase) }
     var guest = RunningGuest(link: link)
-    try guest.park()
+    guest.park()
   }
 
   package func end() throws {
     guard case .running = phase else { throw Failure.outOfTurn(phase) }
     phase = .over(nil)
-    try RunningGuest(link: link).end()
+    RunningGuest(link: link).end()
   }
 
   // MARK: Freeze and stage
@@ -148,7 +142,7 @@ extension Participant {
       throw isOwnerWithoutVerdict ? Failure.mayNotRun(phase) : Failure.outOfTurn(phase)
     }
     phase = .running
-    _ = try held.goOn {}
+    _ = held.goOn {}
   }
 
   /// Gives baton and state away.
@@ -187,6 +181,6 @@ extension Participant {
     phase = succeeded ? .tookBack(handoff) : .staged(handoff)
     rearmAlarm()
     takeBackVMs = DescriptorList()
-    try link.send(answer)
+    link.tell(answer)
   }
 }

@@ -173,7 +173,7 @@ extension Participant {
     phase = .received(handoff)
     rearmAlarm()
     forgetClaim()
-    try link.send(link.changeSuccessor { $0.received() })
+    link.tell(link.changeSuccessor { $0.received() })
   }
 
   /// The kernel says that the baton is used.
@@ -181,7 +181,7 @@ extension Participant {
     guard case .claiming(let handoff) = phase else { throw Failure.outOfTurn(phase) }
     phase = .returned(handoff)
     forgetClaim()
-    try link.send(link.changeSuccessor { $0.foundUsed() })
+    link.tell(link.changeSuccessor { $0.foundUsed() })
   }
 
   /// The baton was not used.
@@ -195,6 +195,6 @@ extension Participant {
     let message = link.changeSuccessor { $0.returnedBaton() }
     link.presentClaim(claim.memfd, claim.vms)
     forgetClaim()
-    try link.send(message)
+    link.tell(message)
   }
 }

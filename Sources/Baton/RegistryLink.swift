@@ -30,6 +30,8 @@ final class RegistryLink {
   /// ``Poller/wait(_:timeoutNanoseconds:awakeUntil:)``.
   private var awakeUntil: UInt64 = 0
   private(set) var deadlines = Deadlines()
+  /// How long a registry that takes nothing is waited for; a guest may stand still meanwhile, or its vCPUs want service.
+  private static let patienceMilliseconds: Int32 = 1_000
   private var hasBeenWelcomed = false
   private(set) var role = Welcome.Role.successor
   private var socket: SeqpacketSocket?
@@ -98,7 +100,8 @@ final class RegistryLink {
     disconnect()
     let connected: SeqpacketSocket
     do {
-      connected = try SeqpacketSocket.connect(path: identity.registry)
+      connected = try SeqpacketSocket.connect(
+        path: identity.registry, patienceMilliseconds: Self.patienceMilliseconds)
     } catch {
       return false
     }
@@ -117,7 +120,13 @@ final class RegistryLink {
     let hello = Hello(
       guest: identity.guest, standing: standing, build: identity.build, reads: identity.reads,
       manifest: manifest)
-    guard try send(.hello(hello), descriptors: carries, contextVMs: contextVMs) else { return false }
+    do throws(BatonError) {
+      guard try send(.hello(hello), descriptors: carries, contextVMs: contextVMs) else { return false }
+    } catch {
+      // Too many descriptors in flight, or no memory: a guest that is here waits until it passes.
+      if hasGuest { return false }
+      throw error
+    }
     let deadline = MonotonicClock.now() + timeoutNanoseconds
     while let answer = try receive(until: deadline) {
       switch answer {
@@ -127,7 +136,7 @@ final class RegistryLink {
         deadlines = welcome.deadlines
         role = welcome.role
         hasBeenWelcomed = true
-        try repeatUnanswered()
+        repeatUnanswered()
         return true
       case .refusal(let refusal, let text):
         disconnect()
@@ -150,7 +159,8 @@ final class RegistryLink {
   func connectPatiently(milliseconds: UInt64) throws(BatonError) {
     let deadline = MonotonicClock.now() + milliseconds * 1_000_000
     while true {
-      if try connect(timeoutNanoseconds: max(milliseconds, 1) * 1_000_000) { return }
+      let now = MonotonicClock.now()
+      if try connect(timeoutNanoseconds: now < deadline ? deadline - now : 1_000_000) { return }
       guard MonotonicClock.now() < deadline else {
         throw .registryUnreachable(path: identity.registry, milliseconds: milliseconds)
       }
@@ -176,11 +186,18 @@ final class RegistryLink {
           record.bytes, descriptors: Array(descriptors[record.descriptors]), wait: true)
       } catch {
         disconnect()
-        if error.isDisconnection { return false }
+        // A registry that takes nothing for so long counts as gone.
+        if error.isDisconnection || error.wouldBlock { return false }
         throw .system(error, doing: "sending a record to the registry")
       }
     }
     return true
+  }
+
+  /// Sends what the side says already, so that the next connection's hello tells it, or what is asked for again: if it cannot
+  /// be sent, the connection is closed, and the caller has nothing to undo.
+  func tell(_ message: VMMMessage, descriptors: [Int32] = []) {
+    _ = try? send(message, descriptors: descriptors)
   }
 
   /// The next message, or nil when the time is over or the connection broke (it is closed then).
@@ -191,6 +208,8 @@ final class RegistryLink {
         received = try receiveOnce()
       } catch let failure {
         disconnect()
+        // A guest that is here does not end for a record that cannot be read: the connection is renewed.
+        if hasGuest { return nil }
         throw failure
       }
       if let received { return received }

@@ -46,7 +46,7 @@ public struct RunningGuest: ~Copyable {
     if !link.isConnected {
       do throws(BatonError) {
         guard try link.connect(timeoutNanoseconds: 1_000_000_000) else { return nil }
-        if link.isParkAsked { try link.send(.park(epoch: epoch)) }
+        if link.isParkAsked { link.tell(.park(epoch: epoch)) }
       } catch .refused(let refusal, _) {
         return .release(refusal)
       }
@@ -71,9 +71,9 @@ public struct RunningGuest: ~Copyable {
         link.presented = nil
         link.isParkAsked = false
         _ = link.takeDescriptors()
-        try link.send(.resumed(handoff: handoff))
+        link.tell(.resumed(handoff: handoff))
         return .attemptOver(handoff: handoff)
-      case .sayRunning(let epoch): try link.send(.running(epoch: epoch, firstInstruction: 0))
+      case .sayRunning(let epoch): link.tell(.running(epoch: epoch, firstInstruction: 0))
       case .release(let refusal): return .release(refusal)
       case .goOn, .takeBack, .sayTookBack, .run, nil: continue
       }
@@ -87,7 +87,7 @@ public struct RunningGuest: ~Copyable {
     case .migrate(let id, let lock, let request):
       if link.migration?.id == id { return nil }
       if case .stays(id, _, _)? = link.stayed, let stayed = link.stayed {
-        try link.send(stayed)
+        link.tell(stayed)
         return nil
       }
       let order = MigrationOrder(id: id, lock: lock, request: request)
@@ -98,9 +98,9 @@ public struct RunningGuest: ~Copyable {
       if link.migration?.id == id { return .cancelMigration(id) }
       // It never heard of it, or has said already that it is over.
       if case .stays(id, _, _)? = link.stayed, let stayed = link.stayed {
-        try link.send(stayed)
+        link.tell(stayed)
       } else {
-        try link.send(.stays(id, .migrationCancelled, ""))
+        link.tell(.stays(id, .migrationCancelled, ""))
       }
       return nil
     case .welcome, .prepare, .offered, .freeze, .claim, .takeBack, .run, .release, .refusal, .preflight,
@@ -163,12 +163,9 @@ public struct RunningGuest: ~Copyable {
   /// ``Order/attemptOver(handoff:)`` comes when the guest would not outlive this process (its VM was not offered
   /// with way `token`, the descriptor store is full, …): ask again, or go on. A successor that is there already is
   /// handed the guest as ever. The question is repeated when the connection is renewed; asking twice does no harm.
-  ///
-  /// - Throws: ``BatonError/system(_:doing:)`` when the record could not be sent for another reason than a broken
-  ///   connection.
-  public mutating func park() throws(BatonError) {
+  public mutating func park() {
     link.isParkAsked = true
-    try link.send(.park(epoch: epoch))
+    link.tell(.park(epoch: epoch))
   }
 
   /// Answers a preflight.
@@ -188,7 +185,7 @@ public struct RunningGuest: ~Copyable {
   }
 
   /// The guest has ended; the registry forgets its owner. Exit soon: the release deadline runs.
-  public consuming func end() throws(BatonError) {
-    try link.send(.ended(epoch: epoch))
+  public consuming func end() {
+    link.tell(.ended(epoch: epoch))
   }
 }

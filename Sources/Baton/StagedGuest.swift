@@ -51,8 +51,8 @@ public struct StagedGuest: ~Copyable {
         guard let succeeded = takeBack(link.takeDescriptors()) else { continue }
         let answer = source.tookBack(succeeded)
         link.side = .source(source)
-        try link.send(answer)
-      case .sayTookBack(let handoff): try link.send(.tookBack(handoff: handoff))
+        link.tell(answer)
+      case .sayTookBack(let handoff): link.tell(.tookBack(handoff: handoff))
       case .run(let epoch): return .run(RunPermit(link: link, epoch: epoch, isFresh: false))
       case .release(let refusal): return .release(refusal)
       case .prepare, .freeze, .goOn, .sayResumed, .sayRunning, nil: continue
@@ -75,8 +75,6 @@ public struct StagedGuest: ~Copyable {
       return try link.nextMessage(until: deadline)
     } catch .refused(let refusal, _) {
       return .release(refusal)
-    } catch .malformed {
-      return nil
     }
   }
 }

@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -119,6 +120,10 @@ int clinux_local_connect(int fd, const char *path) {
   int failure = local_address(path, &address, &length);
   if (failure < 0) return failure;
   return (int)result(connect(fd, (struct sockaddr *)&address, length));
+}
+int clinux_set_send_timeout(int fd, int milliseconds) {
+  const struct timeval limit = {.tv_sec = milliseconds / 1000, .tv_usec = milliseconds % 1000 * 1000};
+  return (int)result(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit));
 }
 int clinux_listen(int fd, int backlog) { return (int)result(listen(fd, backlog)); }
 int clinux_accept(int fd) { return (int)result(accept4(fd, NULL, NULL, SOCK_CLOEXEC)); }

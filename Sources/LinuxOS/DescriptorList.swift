@@ -61,10 +61,7 @@ public struct DescriptorList: ~Copyable, Sendable {
 
   /// The identity of the descriptor at `index`.
   public func identity(at index: Int) throws(SystemError) -> FileIdentity {
-    let number = numbers[index]
-    var raw = clinux_file_identity()
-    _ = try checked(.fstat) { unsafe Int(clinux_file_identity(number, &raw)) }
-    return FileIdentity(device: raw.device, inode: raw.inode, byteCount: raw.size, mode: raw.mode)
+    try FileIdentity(ofBorrowed: numbers[index])
   }
 
   /// The seals of the memfd at `index`.

@@ -16,6 +16,15 @@ public struct FileIdentity: Hashable, Sendable {
     self.mode = mode
   }
 
+  /// What is behind a number that stays the caller's.
+  ///
+  /// - Throws: `EBADF` when it is not open. The corresponding C function is `fstat`.
+  public init(ofBorrowed number: Int32) throws(SystemError) {
+    var raw = clinux_file_identity()
+    _ = try checked(.fstat) { unsafe Int(clinux_file_identity(number, &raw)) }
+    self.init(device: raw.device, inode: raw.inode, byteCount: raw.size, mode: raw.mode)
+  }
+
   /// Whether this is a regular file (a memfd is one).
   public var isRegularFile: Bool { mode & 0o170000 == 0o100000 }
 }

@@ -38,9 +38,6 @@ public struct OwnedDescriptor: ~Copyable, Sendable {
 
   /// Device, inode, size and mode of the open file. The corresponding C function is `fstat`.
   public borrowing func identity() throws(SystemError) -> FileIdentity {
-    let number = number
-    var raw = clinux_file_identity()
-    _ = try checked(.fstat) { unsafe Int(clinux_file_identity(number, &raw)) }
-    return FileIdentity(device: raw.device, inode: raw.inode, byteCount: raw.size, mode: raw.mode)
+    try FileIdentity(ofBorrowed: number)
   }
 }

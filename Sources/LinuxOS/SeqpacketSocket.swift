@@ -52,13 +52,20 @@ public struct SeqpacketSocket: ~Copyable, Sendable {
 
   /// Connects to a listening socket.
   ///
-  /// - Throws: `ENOENT` or `ECONNREFUSED` when nobody listens, `EACCES` without write permission,
-  ///   `ENAMETOOLONG` for a path over 107 bytes.
-  public static func connect(path: String) throws(SystemError) -> SeqpacketSocket {
+  /// - Parameter patienceMilliseconds: For how long at most to wait for a listener whose queue is full, and later in each
+  ///   send for a peer whose queue is (`SO_SNDTIMEO`, socket(7)); nil for ever.
+  /// - Throws: `ENOENT` or `ECONNREFUSED` when nobody listens, `EAGAIN` when the listener's queue was full for so long,
+  ///   `EACCES` without write permission, `ENAMETOOLONG` for a path over 107 bytes.
+  public static func connect(
+    path: String, patienceMilliseconds: Int32? = nil
+  ) throws(SystemError) -> SeqpacketSocket {
     let socket = OwnedDescriptor(
       adopting: Int32(
         try checked(.socket) { Int(clinux_local_socket(Int32(SOCK_SEQPACKET.rawValue))) }))
     let number = socket.number
+    if let patience = patienceMilliseconds {
+      _ = try checked(.setsockopt) { Int(clinux_set_send_timeout(number, patience)) }
+    }
     _ = try checked(.connect, on: path) { unsafe Int(clinux_local_connect(number, path)) }
     return SeqpacketSocket(adopting: socket)
   }
@@ -71,7 +78,7 @@ public struct SeqpacketSocket: ~Copyable, Sendable {
   ///   - bytes: The record. Must not be empty, because an empty record reads like end of file.
   ///   - descriptors: Borrowed numbers, at most ``maximumDescriptors``.
   ///   - wait: Whether to wait when the peer's queue is full.
-  /// - Throws: `EAGAIN` when it would have to wait, `EPIPE` when the peer is gone,
+  /// - Throws: `EAGAIN` when it would have to wait, or has waited for as long as it may, `EPIPE` when the peer is gone,
   ///   `ETOOMANYREFS` when too many descriptors of this user are in flight.
   /// - Complexity: One system call.
   ///

@@ -143,7 +143,7 @@ public enum ReferenceVMM {
       log.say(.notice, "nobody has the guest: it is started anew")
       let instance = try GuestInstance.fresh(options, kind: kind)
       let epoch = permit.epoch
-      let running = try permit.run(manifest: try instance.manifest()) {
+      let running = permit.run(manifest: try instance.manifest()) {
         do throws(MachineError) {
           try instance.machine.start()
         } catch {

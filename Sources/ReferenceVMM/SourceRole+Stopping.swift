@@ -60,7 +60,7 @@ extension SourceRole {
       // stand still. Now it runs, and gets back what it uses. Where that is refused it only takes longer.
       try? instance.mapping.unpopulate()
       log.event("parking")
-      try running.park()
+      running.park()
       return nil
     }
   }

@@ -130,7 +130,7 @@ final class SourceRole {
     } catch {
       log.say(.warning, "the ended guest's memory could not be unregistered: \(error)")
     }
-    try guest.end()
+    guest.end()
     instance.machine.end()
     log.event("ended")
     log.say(.notice, "the guest has ended")
@@ -190,7 +190,7 @@ final class SourceRole {
       state = try machine.saveState(format: instance.options.stateFormat)
     } catch {
       log.say(.error, "saving the guest's state failed, it goes on here: \(error)")
-      return goesOn(try frozen.goOn { resume(machine) })
+      return goesOn(frozen.goOn { resume(machine) })
     }
     var secret = [UInt8](repeating: 0, count: InfoToken.byteCount)
     defer { SecureBytes.wipe(&secret) }
@@ -200,7 +200,7 @@ final class SourceRole {
         token.write(into: &secret, at: 0)
       } catch {
         log.say(.error, "LOCAL_SEND failed, the guest goes on here: \(error)")
-        return goesOn(try frozen.goOn { resume(machine) })
+        return goesOn(frozen.goOn { resume(machine) })
       }
       frozen.gaveUpContext()
       CrashPoint.sourceContextSent.reached()
@@ -208,7 +208,7 @@ final class SourceRole {
     if frozen.isOverdue {
       log.say(.warning, "the time to stage is over, the guest goes on here")
       if instance.sev?.way == .token, takeBack(secret, state) != true { return .over(.failed) }
-      return goesOn(try frozen.goOn { runTakenBack(state) })
+      return goesOn(frozen.goOn { runTakenBack(state) })
     }
     let staged = try frozen.stage(state: state, lastInstruction: lastInstruction) { envelope in
       for (index, byte) in secret.enumerated() { envelope[StateEnvelope.batonOffset + index] = byte }
@@ -236,7 +236,7 @@ final class SourceRole {
     case .run(let permit):
       let epoch = permit.epoch
       let manifest = try instance.manifest()
-      let running = try permit.run(manifest: manifest) {
+      let running = permit.run(manifest: manifest) {
         runTakenBack(state)
         return instance.machine.waitForFirstInstruction(timeoutNanoseconds: 1_000_000_000) ?? 0
       }

@@ -176,7 +176,7 @@ struct SuccessorRole {
           + "guest is")
       return .failed
     }
-    let received = try claim.received()
+    let received = claim.received()
     CrashPoint.successorReceived.reached()
     let verdict = try received.awaitVerdict {
       log.say(
@@ -211,7 +211,7 @@ struct SuccessorRole {
   ) throws -> VMMOutcome {
     let epoch = permit.epoch
     var failure: MachineError?
-    let running = try permit.run(manifest: manifest) {
+    let running = permit.run(manifest: manifest) {
       do throws(MachineError) {
         try instance.machine.run()
       } catch {

@@ -91,15 +91,15 @@ final class ExampleVMM {
 
   private func own(_ permit: consuming RunPermit, isOver: () -> Bool) throws {
     epochs.append(permit.epoch)
-    var guest: RunningGuest? = try permit.run(manifest: try manifest()) {
+    var guest: RunningGuest? = permit.run(manifest: try manifest()) {
       tick()
       return MonotonicClock.now()
     }
     while var running = guest.take() {
-      if isOver() { return try running.end() }
+      if isOver() { return running.end() }
       if let leavesAt, counter >= leavesAt, !hasAskedToPark {
         hasAskedToPark = true
-        try running.park()
+        running.park()
       }
       guard let order = try running.process() else {
         tick()
@@ -130,7 +130,7 @@ final class ExampleVMM {
     // What was asked for did not come about, for example because the descriptor store is full.
     case .attemptOver: hasAskedToPark = false
     case .migrate(let order):
-      try running.stays(order.id, .sourceDeclined, "this VMM has no way to another host")
+      running.stays(order.id, .sourceDeclined, "this VMM has no way to another host")
     // It never works on a migration.
     case .cancelMigration: break
     }
@@ -153,7 +153,7 @@ final class ExampleVMM {
       epochs.append(permit.epoch)
       hasAskedToPark = false
       return .goesOn(
-        try permit.run(manifest: try manifest()) {
+        permit.run(manifest: try manifest()) {
           tick()
           return MonotonicClock.now()
         })

@@ -44,6 +44,8 @@ int clinux_local_socket(int type);
 int clinux_local_pair(int type, int fds[2]);
 int clinux_local_bind(int fd, const char *path);
 int clinux_local_connect(int fd, const char *path);
+/* Sends, and connecting, give up with EAGAIN when they had to wait for so long. */
+int clinux_set_send_timeout(int fd, int milliseconds);
 int clinux_listen(int fd, int backlog);
 int clinux_accept(int fd);
 int clinux_shutdown(int fd);

@@ -245,7 +245,7 @@ final class IncomingRole {
         CrashPoint.targetMigrationChecked.reached()
       case .receiving: CrashPoint.targetMigrationReceiving.reached()
       case .complete(let state): try restore(state)
-      case .receipt(let receipt): try present(receipt)
+      case .receipt(let receipt): present(receipt)
       case .cancelled(let refusal, let text):
         if let refusal {
           log.say(.notice, "the source ended the migration (\(refusal.name)): \(text)")
@@ -374,8 +374,8 @@ final class IncomingRole {
       log.status(.waitingForReceipt(peer: peer))
     }
 
-    private func present(_ receipt: DepartureReceipt) throws(MigrationFailure) {
-      do throws(BatonError) { try arrived?.present(receipt) } catch { throw MigrationFailure(error) }
+    private func present(_ receipt: DepartureReceipt) {
+      arrived?.present(receipt)
       CrashPoint.targetMigrationPresented.reached()
     }
 
@@ -421,7 +421,7 @@ final class IncomingRole {
       let epoch = permit.epoch
       role.memory = nil
       var failure: MachineError?
-      let running = try permit.run(manifest: manifest) {
+      let running = permit.run(manifest: manifest) {
         do throws(MachineError) {
           try instance.machine.run()
         } catch {

@@ -159,7 +159,7 @@ extension SourceRole {
     abandon(migration, failure)
     if migration.isStopped { resume(instance.machine) }
     guard let failure else {
-      try running.stays(migration.id, .migrationCancelled, "planned; nothing was moved")
+      running.stays(migration.id, .migrationCancelled, "planned; nothing was moved")
       return
     }
     var report = migration.lastReport ?? MigrationReport(phase: .failed)
@@ -191,7 +191,7 @@ extension SourceRole {
         ("text", .text(failure.text)),
       ])
     log.status(.running(epoch: running.epoch))
-    try running.stays(id, failure.refusal, failure.text)
+    running.stays(id, failure.refusal, failure.text)
   }
 
   // MARK: It departs
@@ -200,7 +200,7 @@ extension SourceRole {
   private func depart(_ migration: SourceMigration, _ running: consuming RunningGuest) throws -> Next {
     self.migration = nil
     let outgoing = migration.outgoing
-    let departing = try running.depart(migration.id)
+    let departing = running.depart(migration.id)
     CrashPoint.sourceMigrationDeparting.reached()
     switch try departing.awaitPermission(
       alarm: { sayRegistryGone() }, meanwhile: { outgoing.keepAlive() })
@@ -259,7 +259,7 @@ extension SourceRole {
 
   private func runOn(_ permit: consuming RunPermit) throws -> Next {
     let epoch = permit.epoch
-    let running = try permit.run(manifest: try instance.manifest()) {
+    let running = permit.run(manifest: try instance.manifest()) {
       resume(instance.machine)
       return instance.machine.waitForFirstInstruction(timeoutNanoseconds: 1_000_000_000) ?? 0
     }
@@ -289,7 +289,7 @@ extension SourceRole {
     }
     if let first {
       tellDone(departed, migration, first)
-      try? departed.confirm()
+      departed.confirm()
       CrashPoint.sourceMigrationConfirmed.reached()
     }
     instance.machine.end()

@@ -1,6 +1,7 @@
 import Baton
 import BatonWire
 import CBaton
+import Glibc
 import LinuxOS
 
 /// Reading what C passes in, and writing what it wants out. Nothing that is passed in is kept.
@@ -29,11 +30,25 @@ enum Borrowed {
     return text
   }
 
+  /// As much of a text as `maximum` bytes hold; what is no UTF-8 in it is replaced.
+  static func beginning(
+    _ pointer: UnsafePointer<CChar>?, maximum: Int, _ what: String
+  ) throws(Participant.Failure) -> String {
+    guard let pointer = unsafe pointer else { throw .unusable("\(what) is missing") }
+    let count = unsafe strnlen(pointer, maximum + 1)
+    let bytes = unsafe UnsafeRawBufferPointer(start: pointer, count: min(count, maximum))
+    var text = unsafe String(decoding: bytes, as: UTF8.self)
+    // A character that was cut has become one that stands for nothing.
+    while text.utf8.count > maximum || (count > maximum && text.last == "\u{FFFD}") { text.removeLast() }
+    return text
+  }
+
   static func bytes(
     _ pointer: UnsafeRawPointer?, _ count: Int, maximum: Int, _ what: String
   ) throws(Participant.Failure) -> [UInt8] {
-    guard count > 0 else { return [] }
-    guard let pointer = unsafe pointer, count <= maximum else {
+    guard count != 0 else { return [] }
+    // A size_t above SSIZE_MAX, such as an unlooked-at -1, arrives as a negative number.
+    guard let pointer = unsafe pointer, count > 0, count <= maximum else {
       throw .unusable("\(what) is missing or longer than \(maximum) bytes")
     }
     return unsafe [UInt8](UnsafeRawBufferPointer(start: pointer, count: count))

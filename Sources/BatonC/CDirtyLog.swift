@@ -29,9 +29,12 @@ import RemoteMigration
   func take(into pages: inout PageBitmap) throws(MigrationFailure) {
     var result: Int32 = 0
     pages.formUnion { words in
-      unsafe words.withUnsafeMutableBufferPointer {
+      // KVM_GET_DIRTY_LOG overwrites, and what was written before must not be forgotten.
+      var written = [UInt64](repeating: 0, count: words.count)
+      unsafe written.withUnsafeMutableBufferPointer {
         unsafe result = take(context, $0.baseAddress, $0.count)
       }
+      for (index, word) in written.enumerated() { words[index] |= word }
     }
     try check("read", result)
   }

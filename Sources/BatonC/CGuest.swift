@@ -34,14 +34,13 @@ struct CGuest {
     guard takeBackVM == nil || way == .move else {
       throw Participant.Failure.unusable("only with way move a VM to take back into comes along")
     }
-    let files = try DescriptorList(duplicating: ram)
     let format = unsafe StateFormat(
       name: try Borrowed.text(guest.format_name, maximum: 64, "the name of the state's format"),
       version: guest.format_version, features: guest.format_features)
     manifest = Manifest(
       way: way, vcpuCount: vcpuCount,
-      files: try ram.indices.map { index in
-        let identity = try files.identity(at: index)
+      files: try ram.map { number in
+        let identity = try FileIdentity(ofBorrowed: number)
         return RAMFile(device: identity.device, inode: identity.inode, byteCount: identity.byteCount)
       },
       regions: try regions.map { region in
@@ -61,7 +60,7 @@ struct CGuest {
         guest.details, Int(guest.details_size), maximum: 16_384, "the details"))
     try manifest.validate()
     // A number that is not open is an error here, not in the middle of an offer.
-    _ = try DescriptorList(duplicating: named + [vm, takeBackVM].compactMap { $0 })
+    for number in named + [vm, takeBackVM].compactMap({ $0 }) { _ = try FileIdentity(ofBorrowed: number) }
   }
 }
 

@@ -18,6 +18,10 @@ final class Handle {
   /// Why the last call failed, and with which errno.
   var failure: (code: Int32, refusal: Refusal?, text: String) = (0, nil, "")
   private let isBusy = Atomic<Bool>(false)
+  /// Whether vCPUs may be in KVM_RUN since the last call ended: for threads that have no turn on the handle.
+  private let mayRun = Atomic<Bool>(false)
+  /// Somebody was told that they may not since.
+  private let isRunRefused = Atomic<Bool>(false)
 
   init(_ participant: Participant) { self.participant = participant }
 
@@ -35,13 +39,36 @@ final class Handle {
     guard let pointer = unsafe pointer else { return -Int64(EINVAL) }
     let handle = unsafe Unmanaged<Handle>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
     guard handle.enter() else { return -Int64(EBUSY) }
-    defer { handle.isBusy.store(false, ordering: .releasing) }
+    defer {
+      handle.mayRun.store(handle.participant.mayRun, ordering: .releasing)
+      handle.isBusy.store(false, ordering: .releasing)
+    }
     do {
       return try body(handle)
     } catch {
+      handle.isRunRefused.store(false, ordering: .relaxed)
       handle.failure = handle.explain(error)
       return -Int64(handle.failure.code)
     }
+  }
+
+  /// Whether vCPUs may be in KVM_RUN, asked by any thread, also while another one is in a call.
+  ///
+  /// SAFETY: as for ``call(_:_:)``.
+  static func mayRun(_ pointer: OpaquePointer?) -> Int32 {
+    guard let pointer = unsafe pointer else { return -EINVAL }
+    let handle = unsafe Unmanaged<Handle>.fromOpaque(UnsafeRawPointer(pointer)).takeUnretainedValue()
+    if handle.mayRun.load(ordering: .acquiring) { return 0 }
+    handle.isRunRefused.store(true, ordering: .relaxed)
+    return -EPERM
+  }
+
+  /// Why the last call failed; to have been refused to run counts.
+  func lastFailure() -> (code: Int32, refusal: Refusal?, text: String) {
+    if isRunRefused.exchange(false, ordering: .relaxed) {
+      failure = explain(Participant.Failure.mayNotRun(participant.phase))
+    }
+    return failure
   }
 
   /// The same for calls whose result is an `int`.

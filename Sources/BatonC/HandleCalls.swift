@@ -145,9 +145,7 @@ extension Participant.Phase {
 
 @c @implementation
 public func baton_vmm_may_run(_ vmm: OpaquePointer?) -> Int32 {
-  unsafe Handle.callVoid(vmm) { participant in
-    guard participant.mayRun else { throw Participant.Failure.mayNotRun(participant.phase) }
-  }
+  unsafe Handle.mayRun(vmm)
 }
 
 @c @implementation
@@ -156,10 +154,11 @@ public func baton_vmm_failure(
 ) -> Int32 {
   unsafe Handle.callInt(vmm) { handle in
     var told = baton_failure()
-    told.error = handle.failure.code
-    told.refusal = handle.failure.refusal.map { Int32($0.rawValue) } ?? 0
+    let last = handle.lastFailure()
+    told.error = last.code
+    told.refusal = last.refusal.map { Int32($0.rawValue) } ?? 0
     // Cut at a whole character, with room for the NUL.
-    let text = handle.failure.text
+    let text = last.text
     unsafe withUnsafeMutableBytes(of: &told.text) { bytes in
       var count = 0
       for character in text {

@@ -289,14 +289,8 @@ final class Leaving {
   func close() {
     asked = nil
     guard let ended = journey.take() else { return }
-    switch participant.phase {
-    case .running, .leaving:
-      abandon(ended.outgoing, MigrationFailure(.migrationCancelled, "the source's VMM let go of its guest"))
-    // The target keeps what it has: the registries settle it.
-    case .new, .attached, .offered, .prepared, .claiming, .received, .permitted, .frozen, .staged,
-      .takingBack,
-      .tookBack, .returned, .departing, .departed, .awaiting, .arriving, .arrived, .over:
-      ended.outgoing.close()
-    }
+    // The target keeps what it has then.
+    if participant.mayHaveDeparted { return ended.outgoing.close() }
+    abandon(ended.outgoing, MigrationFailure(.migrationCancelled, "the source's VMM let go of its guest"))
   }
 }

@@ -32,8 +32,10 @@ public func baton_vmm_report(
   _ vmm: OpaquePointer?, _ checks: UnsafePointer<baton_check>?, _ count: Int
 ) -> Int32 {
   unsafe Handle.callVoid(vmm) { participant in
-    let given = unsafe try Borrowed.list(
-      checks, UInt32(clamping: count), maximum: 64, "the checks")
+    guard let count = UInt32(exactly: count) else {
+      throw Participant.Failure.unusable("the number of checks makes no sense")
+    }
+    let given = unsafe try Borrowed.list(checks, count, maximum: 64, "the checks")
     let list = unsafe try given.map { check in
       guard let verdict = UInt8(exactly: unsafe check.verdict).flatMap(PreflightCheck.Verdict.init(rawValue:))
       else {

@@ -108,7 +108,7 @@ public func baton_vmm_ready(_ vmm: OpaquePointer?, _ vm: Int32) -> Int32 {
 @c @implementation
 public func baton_vmm_decline(_ vmm: OpaquePointer?, _ text: UnsafePointer<CChar>?) -> Int32 {
   unsafe Handle.callInt(vmm) { handle in
-    let text = unsafe try Borrowed.text(text, maximum: 512, "the reason")
+    let text = unsafe try Borrowed.beginning(text, maximum: 512, "the reason")
     if let coming = handle.coming {
       try coming.decline(text)
     } else if let leaving = handle.leaving, leaving.isAsked {

@@ -29,14 +29,14 @@
  *   who closes them, unless a comment says "borrowed". All are close-on-exec.
  *
  * Threads
- *   A handle is used by one thread at a time; a second one gets -EBUSY. Different handles do not touch each
- *   other. The library makes no thread, installs no handler, calls nothing back, and keeps no global state; with
+ *   A handle is used by one thread at a time; a second one gets -EBUSY, but for baton_vmm_may_run(). Different handles do not
+ *   touch each other. The library makes no thread, installs no handler, calls nothing back, and keeps no global state; with
  *   exceptions for guests that migrate, which are asked for: see struct baton_source and baton_vmm_await(), and for at most
  *   2 s after a migration a thread lets its connection's last words go out. No signal is handled on these threads.
  *
  * Structs
  *   The caller sets struct_size to sizeof of the struct that it was compiled with. Later versions of the library
- *   add members at the end only.
+ *   add members at the end only. Those without struct_size are passed as arrays and stay as they are.
  */
 #ifndef BATON_H
 #define BATON_H
@@ -114,7 +114,7 @@ struct baton_identity {
   const char *registry;     /* path of batond's handoff socket; NULL: /run/baton/handoff */
   const char *guest;        /* [A-Za-z0-9][A-Za-z0-9_.-]{0,62} */
   const char *build;        /* build id or version for people, at most 128 bytes */
-  const char *format_name;  /* name of the VMM's device-state format */
+  const char *format_name;  /* name of the VMM's device-state format, at most 64 bytes */
   uint16_t format_oldest;   /* which versions of it this binary reads, both included */
   uint16_t format_newest;
   uint32_t is_fresh;        /* not 0: insist on being the first owner */
@@ -188,9 +188,9 @@ struct baton_offer {
 /* One line of a preflight. */
 enum { BATON_CHECK_PASS = 0, BATON_CHECK_WARN = 1, BATON_CHECK_FAIL = 2, BATON_CHECK_UNKNOWN = 3 };
 struct baton_check {
-  const char *name;   /* camelCase */
-  const char *detail; /* what was found */
-  const char *remedy; /* what to do about it; NULL if nothing */
+  const char *name;   /* camelCase, at most 64 bytes */
+  const char *detail; /* what was found, at most 512 bytes */
+  const char *remedy; /* what to do about it, at most 512 bytes; NULL if nothing */
   uint32_t verdict;   /* BATON_CHECK_... */
   uint32_t reserved;  /* 0 */
 };
@@ -215,8 +215,8 @@ int baton_vmm_new(const struct baton_identity *identity, baton_vmm **vmm);
 void baton_vmm_free(baton_vmm *vmm);
 /* Comes to the registry, which may be away for at most timeout_ms. After it failed it may be called again. */
 int baton_vmm_connect(baton_vmm *vmm, uint32_t timeout_ms);
-/* The socket to poll for reading, borrowed; it changes when the connection is renewed. -ENOTCONN while there is
- * none: call baton_vmm_process() every 50 ms then. */
+/* The socket to poll for reading (level-triggered), borrowed; it changes when the connection is renewed. Call
+ * baton_vmm_process() once a second too, for BATON_EVENT_ALARM. -ENOTCONN while there is none: every 50 ms then. */
 int baton_vmm_descriptor(baton_vmm *vmm);
 /* Takes up what came, without waiting (a broken connection is renewed, which waits for its welcome, at most 1 s).
  * Returns 1 with an event, 0 when there is none. Call it until it returns 0. */
@@ -232,7 +232,8 @@ int baton_vmm_interests(baton_vmm *vmm, struct pollfd *entries, size_t count, in
 int baton_vmm_state(baton_vmm *vmm);
 /* Why the last call on this handle failed. */
 int baton_vmm_failure(baton_vmm *vmm, struct baton_failure *failure);
-/* Whether the guest's vCPUs may be in KVM_RUN now: 0, or -EPERM. */
+/* Whether the guest's vCPUs may be in KVM_RUN now: 0, or -EPERM. Any thread may ask at any time, also while another one is in
+ * a call; what that call brings counts once it has returned. */
 int baton_vmm_may_run(baton_vmm *vmm);
 
 /* ---- successor: after BATON_EVENT_OFFERED ----
@@ -245,7 +246,7 @@ int baton_vmm_offer_region(baton_vmm *vmm, uint32_t index, struct baton_region *
 int baton_vmm_offer_name(baton_vmm *vmm, uint32_t index, char *name, size_t size);
 /* Copies the source's details; returns their size, or -ENOBUFS. */
 int baton_vmm_offer_details(baton_vmm *vmm, void *details, size_t size);
-/* Takes a descriptor out of the offer; returns it, or -ENOENT when it was taken or is not there. */
+/* A descriptor of the offer; each call returns a new duplicate, or -ENOENT when there is none such. */
 int baton_vmm_take_ram(baton_vmm *vmm, uint32_t index);
 int baton_vmm_take_named(baton_vmm *vmm, const char *name);
 int baton_vmm_take_vm(baton_vmm *vmm);
@@ -253,7 +254,7 @@ int baton_vmm_take_vm(baton_vmm *vmm);
  * the guest outlives it; else -1. */
 int baton_vmm_ready(baton_vmm *vmm, int vm);
 /* This VMM cannot take the guest (successor; target after ARRIVING or ARRIVED), or not give it away now (owner after
- * PREPARE or MIGRATE, or after STOP, where MIGRATION_OVER follows); it stays where it is. */
+ * PREPARE or MIGRATE, or after STOP, where MIGRATION_OVER follows); it stays where it is. Of `text` 512 bytes are used. */
 int baton_vmm_decline(baton_vmm *vmm, const char *text);
 
 /* ---- successor: after BATON_EVENT_CLAIM ----
@@ -316,7 +317,7 @@ int baton_vmm_end(baton_vmm *vmm);
  * A guest runs on one host: at the target it waits for the receipt of the source's registry, and the source gives the receipt
  * out when the guest cannot run there any more. What goes wrong on the way is told as MIGRATION_OVER, and
  * baton_vmm_failure() has the sentence; a call below that fails has ended the migration too, and MIGRATION_OVER follows, but
- * for -EINVAL, -EBADF and -EPERM, which change nothing. A handoff that the registry orders, baton_vmm_park() and
+ * for -EINVAL, -EBADF, -EPERM, -EBUSY and what only reads, which change nothing. A handoff that the registry orders, baton_vmm_park() and
  * baton_vmm_end() end it as well. Answer an event before the next baton_vmm_process(): what that brings may
  * have ended the migration, and the answer is out of turn then. */
 
@@ -333,13 +334,14 @@ struct baton_remote {
  * baton_vmm_free(); all else is borrowed for the call, and the library keeps duplicates of descriptors. */
 struct baton_source {
   size_t struct_size;
-  const struct baton_guest *guest; /* with one RAM file, regions that cover it, and no named descriptors */
+  const struct baton_guest *guest; /* with one RAM file, regions that cover it, no named descriptors, no take_back_vm; `vm`
+                                    * with way `move` only */
   const void *ram;                 /* where the RAM file is mapped, all of it */
   void *context;
   /* Begins to note which pages the guest, and the VMM for it, write. 0 or -errno. */
   int (*start_dirty_log)(void *context);
   /* Sets the bits of pages written since it was called last, or since the begin, and forgets them. Page n is n * 4096 bytes
-   * from the begin of RAM: bit n % 64 of pages[n / 64]. 0 or -errno. */
+   * from the begin of RAM: bit n % 64 of pages[n / 64]; all are 0 when it is called. 0 or -errno. */
   int (*take_dirty_pages)(void *context, uint64_t *pages, size_t words);
   void (*stop_dirty_log)(void *context);
   const void *facts;        /* for the target's VMM to compare: CPU model, capabilities, devices */

@@ -196,6 +196,9 @@ static void out_of_turn(baton_vmm *vmm, const char *when) {
   EXPECT(when, baton_vmm_froze(vmm) == -EPERM);
   EXPECT(when, baton_vmm_gave_up_context(vmm) == -EPERM);
   EXPECT(when, baton_vmm_stage(vmm, state, sizeof state, NULL, 0) == -EPERM);
+  /* What an unlooked-at -1 becomes: never a state of no bytes. */
+  EXPECT(when, baton_vmm_stage(vmm, state, (size_t)-1, NULL, 0) == -EINVAL);
+  EXPECT(when, baton_vmm_report(vmm, NULL, (size_t)-1) == -EINVAL);
   EXPECT(when, baton_vmm_took_back(vmm, 1) == -EPERM);
   EXPECT(when, baton_vmm_end(vmm) == -EPERM);
   EXPECT(when, baton_vmm_state(vmm) == before);
@@ -329,12 +332,14 @@ static void two_threads(const char *directory) {
   struct connecting connecting = {0};
   EXPECT("a handle", baton_vmm_new(&who, &connecting.vmm) == 0);
   pthread_create(&first, NULL, connect_thread, &connecting);
-  int busy = 0;
+  int busy = 0, answered = 1;
   for (int tries = 0; tries < 5000 && !busy; tries++) {
     busy = baton_vmm_state(connecting.vmm) == -EBUSY;
+    answered = answered && baton_vmm_may_run(connecting.vmm) == -EPERM;
     usleep(100);
   }
   EXPECT("a second thread is told so", busy);
+  EXPECT("but a vCPU thread is answered", answered && baton_vmm_may_run(connecting.vmm) == -EPERM);
   pthread_join(first, NULL);
   EXPECT("a silent registry is given up", connecting.result == -ETIMEDOUT);
   EXPECT("and the handle is free again", baton_vmm_state(connecting.vmm) == BATON_STATE_NEW);

@@ -334,7 +334,13 @@ public func fuzzLibraryCalls(_ start: UnsafePointer<UInt8>?, _ count: Int) -> CI
       unsafe source.guest = guest
       unsafe source.ram = UnsafeRawPointer(memory)
       unsafe source.start_dirty_log = { _ in 0 }
-      unsafe source.take_dirty_pages = { _, _, _ in 0 }
+      unsafe source.take_dirty_pages = { _, pages, count in
+        for index in 0..<count {
+          unsafe precondition(pages?[index] == 0, "bits that the VMM would overwrite")
+        }
+        if count > 0 { unsafe pages?[0] = 1 }
+        return 0
+      }
       unsafe source.stop_dirty_log = { _ in }
       unsafe source.vm = -1
       unsafe body(&source)

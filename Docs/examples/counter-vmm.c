@@ -153,7 +153,14 @@ static void hand_over(struct counter_vmm *vmm) {
   check(vmm, "freezing", baton_vmm_froze(vmm->baton));
   unsigned char state[8];
   for (int index = 0; index < 8; index++) state[index] = (unsigned char)(vmm->memory[0] >> (8 * index));
-  check(vmm, "staging", baton_vmm_stage(vmm->baton, state, sizeof state, NULL, vmm->last));
+  int result = baton_vmm_stage(vmm->baton, state, sizeof state, NULL, vmm->last);
+  if (result < 0 && baton_vmm_state(vmm->baton) == BATON_STATE_FROZEN) {
+    /* Nothing has left this process: the guest goes on here. */
+    check(vmm, "going on", baton_vmm_resume(vmm->baton));
+    vmm->is_running = 1;
+    return;
+  }
+  check(vmm, "staging", result);
 }
 
 /* Returns 0 when this process has nothing to do with the guest any more. */

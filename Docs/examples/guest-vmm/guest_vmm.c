@@ -400,9 +400,12 @@ static void live(struct guest_vmm *vmm, int signals) {
       if (obey_signal(vmm, held) <= 0) return;
     }
     int found = check(vmm, "listening to the registry", baton_vmm_process(vmm->baton, &event));
-    if (found < 0) return;
+    if (found < 0 && !vmm->is_running) return;
     if (found > 0) {
-      if (carry_out(vmm, &event) <= 0) return;
+      int result = carry_out(vmm, &event);
+      /* A call that failed has changed nothing: a guest that runs here runs on. */
+      if (result == 0 || (result < 0 && !vmm->is_running)) return;
+      vmm->status = 0;
       continue;
     }
     struct pollfd ready[1 + BATON_MOST_INTERESTS] = {{.fd = signals, .events = POLLIN}};

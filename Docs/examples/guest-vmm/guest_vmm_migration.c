@@ -21,7 +21,9 @@ static void describe_for_migration(
   describe(vmm, description);
   description->guest.regions = regions;
   description->guest.region_count = machine_regions_of_ram(vmm->machine, regions);
-  description->guest.vm = description->guest.take_back_vm = -1;
+  description->guest.take_back_vm = -1;
+  /* The baton of way `move` belongs to the description of such a guest; it stays on this host. */
+  if (description->guest.way != BATON_WAY_MOVE) description->guest.vm = -1;
   /* The console comes first; the target opens its own. */
   if (description->facts.console >= 0) {
     description->guest.names++;
@@ -30,11 +32,13 @@ static void describe_for_migration(
   }
 }
 
-/* Why nothing came of a call, which has ended the migration; MIGRATION_OVER follows. */
+/* Why nothing came of a call, which has ended the migration, or came too late for it; MIGRATION_OVER follows. What makes no
+ * sense to the library has changed nothing, and is no reason to end the guest: it stays where it is. */
 static int refused(struct guest_vmm *vmm, const char *what, int result) {
   struct baton_failure failure = {.struct_size = sizeof failure};
-  if (result >= 0 || result == -EINVAL || result == -EBADF || result == -EPERM) return check(vmm, what, result);
+  if (result >= 0) return result;
   if (baton_vmm_failure(vmm->baton, &failure) == 0) fprintf(stderr, "guest-vmm: %s: %s\n", what, failure.text);
+  if (result == -EINVAL || result == -EBADF) return check(vmm, "declining", baton_vmm_decline(vmm->baton, failure.text));
   return 0;
 }
 

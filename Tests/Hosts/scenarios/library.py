@@ -61,12 +61,12 @@ def valgrind(pair, _):
     return [journeys.figures(said)]
 
 
-def journey(name, text, sides, is_quick=True, **settings):
+def journey(name, text, sides, is_quick=True, model=(), **settings):
     def body(pair, _):
         missing = linux.missing_kvm() if settings.get("vcpu") == "kvm" else None
         if missing:
             raise Skipped(missing)
-        pair.prepare()
+        pair.prepare(model=model)
         return go(pair, pair.plan(**settings), sides)
     return Scenario(f"library_{name}_{sides[0]}_{sides[1]}", f"{text} goes from {sides[0]} to {sides[1]} and back", body,
                     is_quick)
@@ -150,6 +150,8 @@ def scenarios():
     return [
         *(journey("plain", "a plain guest of 64 MiB", sides, memory="64M", sev="none", duty=5) for sides in SIDES),
         *(journey("sev", "a SEV guest", sides, sides == ("c", "swift"), duty=5) for sides in SIDES),
+        journey("sev_move", "a SEV guest of a kernel without tokens", ("c", "swift"),
+                model=("--profile", "mainline-6.11"), duty=5),
         *(journey("kvm", "a plain guest with real vCPUs", sides, sides == ("c", "swift"), memory="64M", sev="none",
                   vcpu="kvm", duty=100) for sides in SIDES),
         # Its RAM lies around the hole for devices.

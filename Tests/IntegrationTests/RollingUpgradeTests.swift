@@ -125,9 +125,10 @@ extension IntegrationSuite {
         _ = try registry.waitForEnd()
         try bench.startRegistry(["--quiet"])
         let end = try run.waitForEnd(seconds: 60)
-        let report = try report(try TextFile.read(path))
+        let lines = try TextFile.read(path)
+        let report = try report(lines)
         #expect(end == .exited(status: report.exitStatus))
-        #expect(report.ends["a"] == "upgraded", "\(try TextFile.read(path))")
+        #expect(report.ends["a"] == "upgraded", "\(lines)")
         // Whether the others came over depends on when it was killed; that the report tells it does not.
         for guest in report.guests {
           let known = try bench.guest(guest.guest)

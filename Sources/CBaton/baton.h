@@ -18,7 +18,8 @@
  *     -EINVAL   an argument is NULL, too long, or makes no sense
  *     -EPERM    what was asked is not this process's to do now: it has no verdict, or it staged the guest
  *     -EBUSY    another thread is in a call on the same handle
- *     -EPROTO   the registry sent something that is no valid record; the connection is closed and renewed
+ *     -EPROTO   the registry sent something that is no valid record. Not with a guest in this process: then the connection is
+ *               renewed, and nothing is said
  *     -EACCES   the registry refused; baton_vmm_failure() has the name and the sentence of the refusal
  *     -ENOTCONN, -ETIMEDOUT   nobody answers at the registry's socket
  *     any other -errno        a system call failed

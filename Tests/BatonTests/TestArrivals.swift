@@ -25,7 +25,7 @@ struct TestArrivals {
       id: id, lock: lock, epoch: 5, peer: "north", manifest: Self.manifest, patienceMilliseconds: patience)
   }
 
-  private static let manifest = Manifest(
+  static let manifest = Manifest(
     way: .none, vcpuCount: 1, files: [RAMFile(device: 1, inode: 2, byteCount: 4096)],
     regions: [RAMRegion(guestPhysicalAddress: 0, byteCount: 4096, file: 0, fileOffset: 0)], hasVM: false,
     names: [], format: StateFormat(name: "test", version: 1, features: 0), details: [])

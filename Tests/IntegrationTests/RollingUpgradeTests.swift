@@ -27,9 +27,13 @@ extension IntegrationSuite {
       }
     }
 
+    /// A busy machine may take longer for a blackout than the registry's own deadlines allow. The guest is taken back then,
+    /// which is no matter of these tests.
+    private static let patience = ["--freeze-ms", "10000", "--claim-ms", "10000"]
+
     /// Starts a guest of each name.
     private func start(_ names: [String], _ bench: Workbench) throws -> [String: VMM] {
-      try bench.startRegistry(["--quiet"])
+      try bench.startRegistry(["--quiet"] + Self.patience)
       var result: [String: VMM] = [:]
       for name in names {
         var plan = Scene.plan()
@@ -123,7 +127,7 @@ extension IntegrationSuite {
           script: "[ $1 != b ] || kill -9 \(registry.pid)")
         let run = try bench.start(.batonctl, words, output: file.number)
         _ = try registry.waitForEnd()
-        try bench.startRegistry(["--quiet"])
+        try bench.startRegistry(["--quiet"] + Self.patience)
         let end = try run.waitForEnd(seconds: 60)
         let lines = try TextFile.read(path)
         let report = try report(lines)
